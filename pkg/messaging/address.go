@@ -1,0 +1,119 @@
+package messaging
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+type kind uint8
+
+const (
+	kindNone kind = iota
+	kindQueue
+	kindTopic
+)
+
+// Address is where messages go: a queue or a topic, and its name. It is
+// comparable, prints as "queue:hello" or "topic:logs", and [ParseAddress]
+// reads that form. The zero Address is no address.
+type Address struct {
+	kind kind
+	name string
+}
+
+// Queue returns the address of a queue: its consumers compete, each message is
+// handled by one of them.
+func Queue(name string) Address { return Address{kindQueue, name} }
+
+// Topic returns the address of a topic: each group of subscribers gets its own
+// copy of each message.
+func Topic(name string) Address { return Address{kindTopic, name} }
+
+// ParseAddress reads what [Address.String] writes. The error says what the
+// form is.
+func ParseAddress(s string) (Address, error) {
+	prefix, name, _ := strings.Cut(s, ":")
+	var a Address
+	switch prefix {
+	case "queue":
+		a = Queue(name)
+	case "topic":
+		a = Topic(name)
+	default:
+		return Address{}, invalid("Address", "is %q; write queue:NAME or topic:NAME", s)
+	}
+	if err := a.Validate(); err != nil {
+		return Address{}, err
+	}
+	return a, nil
+}
+
+// Name returns the name without the kind.
+func (a Address) Name() string { return a.name }
+
+// IsZero says whether a is no address at all.
+func (a Address) IsZero() bool { return a == Address{} }
+
+// IsQueue says whether a is the address of a queue.
+func (a Address) IsQueue() bool { return a.kind == kindQueue }
+
+// IsTopic says whether a is the address of a topic.
+func (a Address) IsTopic() bool { return a.kind == kindTopic }
+
+// String returns "queue:NAME" or "topic:NAME", and "" for the zero Address.
+func (a Address) String() string {
+	switch a.kind {
+	case kindQueue:
+		return "queue:" + a.name
+	case kindTopic:
+		return "topic:" + a.name
+	default:
+		return ""
+	}
+}
+
+// MarshalText implements [encoding.TextMarshaler].
+func (a Address) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler]; empty text is the zero
+// Address.
+func (a *Address) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*a = Address{}
+		return nil
+	}
+	parsed, err := ParseAddress(string(text))
+	if err == nil {
+		*a = parsed
+	}
+	return err
+}
+
+// Validate says what is wrong with a: it must be a queue or a topic, with a
+// name of 1 to [MaxShort] bytes of UTF-8 without control characters.
+func (a Address) Validate() error {
+	if a.kind == kindNone {
+		return invalid("Address", "is empty; use Queue(name) or Topic(name)")
+	}
+	if err := checkName(a.name); err != nil {
+		return invalid("Address", "%s", err)
+	}
+	return nil
+}
+
+func checkName(name string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("has an empty name")
+	case len(name) > MaxShort:
+		return fmt.Errorf("has a name of %d bytes; the limit is %d", len(name), MaxShort)
+	case !utf8.ValidString(name):
+		return fmt.Errorf("has a name that is not UTF-8: %q", name)
+	}
+	if i := strings.IndexFunc(name, unicode.IsControl); i >= 0 {
+		return fmt.Errorf("has a control character at byte %d of its name: %q", i, name)
+	}
+	return nil
+}

@@ -1,0 +1,40 @@
+package messaging
+
+import (
+	"strconv"
+	"time"
+)
+
+// The headers of a message in a dead-letter queue: why, how often, from where
+// and when it was given up.
+const (
+	HeaderDeadReason   = "warren-dead-reason"   // ReasonRejected, ReasonAttempts or ReasonUndecodable
+	HeaderDeadError    = "warren-dead-error"    // the handler's error, at most 1,024 bytes of it
+	HeaderDeadAttempts = "warren-dead-attempts" // how often it was handled
+	HeaderDeadFrom     = "warren-dead-from"     // the address it was received from
+	HeaderDeadTime     = "warren-dead-time"     // RFC 3339 with milliseconds, UTC
+)
+
+// maxErrorText keeps a handler's error from outgrowing what a broker takes as
+// headers of a message (a frame of AMQP has 131,072 bytes by default).
+const maxErrorText = 1024
+
+// DeadLetterHeaders returns the headers that an adapter adds to a message when
+// it moves it from an address to the dead-letter queue, at an attempt, for the
+// reason in dec.
+func DeadLetterHeaders(from Address, attempt int, dec Decision) map[string]string {
+	text := ""
+	if dec.Err != nil {
+		text = dec.Err.Error()
+	}
+	if len(text) > maxErrorText {
+		text = text[:maxErrorText]
+	}
+	return map[string]string{
+		HeaderDeadReason:   dec.Reason,
+		HeaderDeadError:    text,
+		HeaderDeadAttempts: strconv.Itoa(attempt),
+		HeaderDeadFrom:     from.String(),
+		HeaderDeadTime:     time.Now().UTC().Format("2006-01-02T15:04:05.000Z07:00"),
+	}
+}

@@ -1,0 +1,180 @@
+package messaging
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// Source says what to receive and how. Only Address is required; every other
+// field's zero value is a good default.
+type Source struct {
+	// Address is the queue or topic to receive from.
+	Address Address
+	// Group is, on a topic, the durable group of subscribers that shares one
+	// copy of each message. Defaults to "": private to this call, and gone
+	// when it ends.
+	Group string
+	// Keys are, on a topic, the patterns of routing keys to receive: words
+	// separated by dots, "*" is exactly one word, "#" any number of them.
+	// Defaults to none: everything.
+	Keys []string
+	// Concurrency is how many handlers run at once. Defaults to 1, which also
+	// means in order.
+	Concurrency int
+	// OrderBy makes messages of equal key be handled one after another, in
+	// order, whatever the Concurrency. Defaults to nil: no such order.
+	OrderBy func(*Delivery) string
+	// Prefetch is the most unsettled messages held at once: not less than
+	// Concurrency, and 1 for fair dispatch of long jobs. Defaults to twice
+	// the Concurrency, but at least 32.
+	Prefetch int
+	// AutoAck settles each message before its handler runs: at most once. A
+	// handler's error is then only logged. Defaults to false.
+	AutoAck bool
+	// Retry says how failures are tried again. Defaults to 5 attempts, 1 s to
+	// 1 min apart, then the queue's name with ".dead" appended.
+	Retry Retry
+	// ShutdownTimeout is how long running handlers may go on after ctx has
+	// ended. Defaults to 30 s.
+	ShutdownTimeout time.Duration
+	// Ready is called each time the subscription has become active at the
+	// broker: at first, and after each reconnection. It must not block.
+	// Defaults to nil.
+	Ready func()
+}
+
+// Retry is an exponential back-off with jitter, and where messages go that
+// keep failing.
+type Retry struct {
+	// MaxAttempts is how often a message is handled. 1 means never again,
+	// negative for ever. Defaults to 5.
+	MaxAttempts int
+	// Min and Max are the first and the longest wait between attempts. The
+	// wait doubles with each attempt; up to a quarter is added at random, so
+	// that what failed together does not come back together, but no wait is
+	// shorter than Min or longer than Max. Default to 1 s and 1 min.
+	Min, Max time.Duration
+	// DeadLetter is the queue for messages that keep failing; Subscribe
+	// declares it when it starts. Defaults to the subscribed queue's name with
+	// ".dead" appended.
+	DeadLetter Address
+}
+
+// The defaults of [Source] and [Retry].
+const (
+	DefaultMaxAttempts     = 5
+	DefaultRetryMin        = time.Second
+	DefaultRetryMax        = time.Minute
+	DefaultShutdownTimeout = 30 * time.Second
+	minDefaultPrefetch     = 32
+)
+
+// WithDefaults returns s with every zero value replaced by its default.
+func (s Source) WithDefaults() Source {
+	s.Concurrency = orDefault(s.Concurrency, 1)
+	s.Prefetch = orDefault(s.Prefetch, max(2*s.Concurrency, minDefaultPrefetch))
+	s.ShutdownTimeout = orDefault(s.ShutdownTimeout, DefaultShutdownTimeout)
+	s.Retry.MaxAttempts = orDefault(s.Retry.MaxAttempts, DefaultMaxAttempts)
+	switch {
+	case s.Retry.Min == 0 && s.Retry.Max == 0:
+		s.Retry.Min, s.Retry.Max = DefaultRetryMin, DefaultRetryMax
+	case s.Retry.Min == 0:
+		s.Retry.Min = min(DefaultRetryMin, s.Retry.Max)
+	case s.Retry.Max == 0:
+		s.Retry.Max = max(DefaultRetryMax, s.Retry.Min)
+	}
+	if s.Retry.DeadLetter.IsZero() {
+		s.Retry.DeadLetter = Queue(s.queueName() + ".dead")
+	}
+	return s
+}
+
+// queueName is the queue that messages of s wait in.
+func (s Source) queueName() string {
+	if s.Address.IsTopic() && s.Group != "" {
+		return s.Address.Name() + "." + s.Group
+	}
+	return s.Address.Name()
+}
+
+func orDefault[T int | time.Duration](v, def T) T {
+	if v == 0 {
+		return def
+	}
+	return v
+}
+
+// Validate says what is wrong with s. The error names the field.
+func (s Source) Validate() error {
+	if err := s.Address.Validate(); err != nil {
+		return fmt.Errorf("Source.%w", err)
+	}
+	if s.Address.IsQueue() && (s.Group != "" || len(s.Keys) > 0) {
+		return invalid("Source.Group and Source.Keys", "are for topics; %s is a queue", s.Address)
+	}
+	for _, f := range [...]struct {
+		name  string
+		value int64
+	}{
+		{"Concurrency", int64(s.Concurrency)},
+		{"Prefetch", int64(s.Prefetch)},
+		{"ShutdownTimeout", int64(s.ShutdownTimeout)},
+	} {
+		if f.value < 0 {
+			return invalid("Source."+f.name, "is negative; leave it 0 for the default")
+		}
+	}
+	if s.Prefetch > 0 && s.Prefetch < s.Concurrency {
+		return invalid("Source.Prefetch", "is %d, less than Source.Concurrency, which is %d: "+
+			"some handlers would never get a message", s.Prefetch, s.Concurrency)
+	}
+	return s.Retry.validate(s)
+}
+
+func (r Retry) validate(s Source) error {
+	if err := checkSpan("Source.Retry.Min", r.Min, MaxDelay); err != nil {
+		return err
+	}
+	if err := checkSpan("Source.Retry.Max", r.Max, MaxDelay); err != nil {
+		return err
+	}
+	if r.Min > 0 && r.Max > 0 && r.Min > r.Max {
+		return invalid("Source.Retry.Min", "is %s, more than Source.Retry.Max, which is %s", r.Min, r.Max)
+	}
+	dead := s.WithDefaults().Retry.DeadLetter
+	switch {
+	case !dead.IsQueue():
+		return invalid("Source.Retry.DeadLetter", "is %s; it must be a queue", dead)
+	case dead.Name() == s.queueName():
+		return invalid("Source.Retry.DeadLetter", "is the source itself, %s", dead)
+	}
+	if err := dead.Validate(); err != nil {
+		return fmt.Errorf("Source.Retry.DeadLetter: %w", err)
+	}
+	return nil
+}
+
+// backoff is the wait after the failure of an attempt (1 is the first).
+func (r Retry) backoff(attempt int) time.Duration {
+	wait := r.Max
+	if shift := attempt - 1; shift < 62 && r.Min<<shift>>shift == r.Min {
+		wait = min(r.Min<<shift, r.Max)
+	}
+	longest := min(wait+wait/4, r.Max)
+	shortest := max(r.Min, longest-longest/5)
+	return shortest + rand.N(longest-shortest+1)
+}
+
+// CheckSubscribe is what every adapter asks first in Subscribe: whether src and
+// h can be used. It returns src with its defaults.
+func CheckSubscribe(src Source, h Handler) (Source, error) {
+	if err := src.Validate(); err != nil {
+		return src, fmt.Errorf("subscribe: %w", err)
+	}
+	if h == nil {
+		return src, errors.New("subscribe: Handler is nil; pass a function")
+	}
+	return src.WithDefaults(), nil
+}
