@@ -1,0 +1,14 @@
+//go:build unix && !linux
+
+package rabbitmqtest
+
+import "syscall"
+
+// childAttr puts the child into a group of its own, so that signals reach all
+// of it and CTRL+C does not.
+func childAttr(detached bool) *syscall.SysProcAttr {
+	if detached {
+		return &syscall.SysProcAttr{Setsid: true}
+	}
+	return &syscall.SysProcAttr{Setpgid: true}
+}
