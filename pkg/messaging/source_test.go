@@ -1,0 +1,118 @@
+package messaging_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/warrenmq/warren/pkg/messaging"
+)
+
+func TestSourceDefaults(t *testing.T) {
+	s := messaging.Source{Address: messaging.Queue("q")}.WithDefaults()
+	if s.Concurrency != 1 || s.Prefetch != 32 || s.ShutdownTimeout != 30*time.Second || s.AutoAck {
+		t.Errorf("%+v", s)
+	}
+	if r := s.Retry; r != (messaging.Retry{MaxAttempts: 5, Min: time.Second, Max: time.Minute, DeadLetter: messaging.Queue("q.dead")}) {
+		t.Errorf("%+v", r)
+	}
+	wide := messaging.Source{Address: messaging.Queue("q"), Concurrency: 100}.WithDefaults()
+	if wide.Prefetch != 200 {
+		t.Errorf("Concurrency 100 gives Prefetch %d", wide.Prefetch)
+	}
+	for _, c := range []struct{ min, max, wantMin, wantMax time.Duration }{
+		{2 * time.Minute, 0, 2 * time.Minute, 2 * time.Minute},
+		{0, 100 * time.Millisecond, 100 * time.Millisecond, 100 * time.Millisecond},
+		{time.Millisecond, 0, time.Millisecond, time.Minute},
+		{0, time.Hour, time.Second, time.Hour},
+	} {
+		r := messaging.Source{Retry: messaging.Retry{Min: c.min, Max: c.max}}.WithDefaults().Retry
+		if r.Min != c.wantMin || r.Max != c.wantMax {
+			t.Errorf("Min %s, Max %s became %s, %s", c.min, c.max, r.Min, r.Max)
+		}
+	}
+	if again := s.WithDefaults(); again.Retry != s.Retry || again.Prefetch != s.Prefetch {
+		t.Error("WithDefaults changes what has its defaults")
+	}
+}
+
+func TestCheckSubscribeRefuses(t *testing.T) {
+	q := messaging.Queue("q")
+	handler := func(context.Context, *messaging.Delivery) error { return nil }
+	for want, s := range map[string]messaging.Source{
+		"Source.Address is empty":                          {},
+		"Source.Address has an empty name":                 {Address: messaging.Queue("")},
+		"are for topics; queue:q is a queue":               {Address: q, Group: "g"},
+		"Source.Group and Source.Keys":                     {Address: q, Keys: []string{"a"}},
+		"Source.Concurrency is negative":                   {Address: q, Concurrency: -1},
+		"Source.Prefetch is negative":                      {Address: q, Prefetch: -1},
+		"Source.ShutdownTimeout is negative":               {Address: q, ShutdownTimeout: -1},
+		"Source.Prefetch is 2, less than":                  {Address: q, Prefetch: 2, Concurrency: 3},
+		"Source.Retry.Min is -1s":                          {Address: q, Retry: messaging.Retry{Min: -time.Second}},
+		"Source.Retry.Max is -1s":                          {Address: q, Retry: messaging.Retry{Max: -time.Second}},
+		"Source.Retry.Min is 2s, more than":                {Address: q, Retry: messaging.Retry{Min: 2 * time.Second, Max: time.Second}},
+		"Source.Retry.DeadLetter is topic:t":               {Address: q, Retry: messaging.Retry{DeadLetter: messaging.Topic("t")}},
+		"Source.Retry.DeadLetter is the source":            {Address: q, Retry: messaging.Retry{DeadLetter: q}},
+		"Source.Retry.DeadLetter: Address has a name of 2": {Address: messaging.Queue(strings.Repeat("x", 255))},
+	} {
+		if _, err := messaging.CheckSubscribe(s, handler); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want an error with %q, got: %v", want, err)
+		}
+	}
+	if _, err := messaging.CheckSubscribe(messaging.Source{Address: q}, nil); err == nil || !strings.Contains(err.Error(), "Handler is nil") {
+		t.Errorf("nil handler: %v", err)
+	}
+	if s, err := messaging.CheckSubscribe(messaging.Source{Address: q}, handler); err != nil || s.Concurrency != 1 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+func TestBackoffBounds(t *testing.T) {
+	boom := errors.New("boom")
+	r := messaging.Retry{MaxAttempts: -1, Min: 100 * time.Millisecond, Max: time.Second}
+	for attempt, want := range map[int][2]time.Duration{
+		1:   {100 * time.Millisecond, 125 * time.Millisecond},
+		2:   {200 * time.Millisecond, 250 * time.Millisecond},
+		4:   {800 * time.Millisecond, time.Second},
+		5:   {800 * time.Millisecond, time.Second},
+		64:  {800 * time.Millisecond, time.Second},
+		999: {800 * time.Millisecond, time.Second},
+	} {
+		seen := map[time.Duration]bool{}
+		for range 1000 {
+			wait := messaging.Decide(boom, attempt, r).Wait
+			seen[wait] = true
+			if wait < want[0] || wait > want[1] {
+				t.Fatalf("attempt %d waits %s, not %s to %s", attempt, wait, want[0], want[1])
+			}
+		}
+		if len(seen) < 100 {
+			t.Errorf("attempt %d: %d different waits in 1,000; where is the jitter?", attempt, len(seen))
+		}
+	}
+	same := messaging.Retry{MaxAttempts: -1, Min: time.Second, Max: time.Second}
+	if wait := messaging.Decide(boom, 7, same).Wait; wait != time.Second {
+		t.Errorf("Min = Max = 1 s waits %s", wait)
+	}
+}
+
+func TestQueueSpecRefuses(t *testing.T) {
+	for want, q := range map[string]messaging.QueueSpec{
+		"QueueSpec.Name has an empty name":       {},
+		"QueueSpec.Name has a name of 256 bytes": {Name: strings.Repeat("x", 256)},
+		"QueueSpec.Name has a control character": {Name: "a\tb"},
+		"reserved for the broker":                {Name: "amq.mine"},
+		"QueueSpec.MaxLength is negative":        {Name: "q", MaxLength: -1},
+		"QueueSpec.TTL is -1s":                   {Name: "q", TTL: -time.Second},
+		"QueueSpec.Overflow is 9":                {Name: "q", Overflow: 9},
+	} {
+		if err := q.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want an error with %q, got: %v", want, err)
+		}
+	}
+	if err := (messaging.QueueSpec{Name: "q"}).Validate(); err != nil {
+		t.Error(err)
+	}
+}
