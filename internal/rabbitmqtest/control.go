@@ -49,6 +49,20 @@ func (n *Node) Eval(expr string) (string, error) {
 	return strings.TrimSuffix(value, "}"), nil
 }
 
+// PID returns the process number of the running node, also of one that was
+// started by another process, and 0 where it is down. It fails where the
+// machine lacks erl_call, see [Node.Eval].
+func (n *Node) PID() (int, error) {
+	out, err := n.Eval("list_to_integer(os:getpid())")
+	if errors.Is(err, exec.ErrNotFound) {
+		return 0, err
+	}
+	if err != nil {
+		return 0, nil // nobody answers under this node's cookie
+	}
+	return strconv.Atoi(out)
+}
+
 // SetMemoryAlarm makes the node believe that it is short of memory, or no
 // longer so, and returns once it does. While it does, it reads nothing from
 // connections that publish. It fails where [Node.Eval] does.

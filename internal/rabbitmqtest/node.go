@@ -84,8 +84,9 @@ func Start(ctx context.Context, opts Options) (*Node, error) {
 }
 
 // Attach returns a handle on a node that another process started detached
-// with the same options. It can be asked and evaluated in, not stopped:
-// signals need the process that [Node.Eval] of "os:getpid()" names.
+// with the same options, whether it still runs or not. The handle can ask the
+// node ([Node.Eval], [Node.PID]); it cannot start or stop it. The error is an
+// [os.ErrNotExist] where no node was ever started in that directory.
 func Attach(opts Options) (*Node, error) {
 	if opts.Port == 0 || opts.DistPort == 0 || opts.Name == "" || opts.Dir == "" {
 		return nil, errors.New("attach to a RabbitMQ node: Port, DistPort, Name and Dir are required")
@@ -103,7 +104,7 @@ func Attach(opts Options) (*Node, error) {
 
 // newNode chooses ports and name, and lays out the node's directory.
 func newNode(install *installation, opts Options) (*Node, error) {
-	ports, err := freePorts(2)
+	ports, err := FreePorts(2)
 	if err != nil {
 		return nil, err
 	}

@@ -16,9 +16,9 @@ import (
 // dialling such a port on loopback ends up connected to itself.
 const firstPort, lastPort = 20000, 32000
 
-// freePorts returns different ports of the loopback interface that nobody
-// listens on just now.
-func freePorts(count int) ([]int, error) {
+// FreePorts returns different ports of 127.0.0.1 that nobody listens on just
+// now. It fails where a thousand tries found too few.
+func FreePorts(count int) ([]int, error) {
 	var ports []int
 	for range 1000 {
 		l, err := listenFree()

@@ -55,7 +55,7 @@ func NewProxy(t testing.TB, target string) *Proxy {
 
 // StartProxy starts a proxy to target ("host:port"). Whoever starts it closes it.
 func StartProxy(target string) (*Proxy, error) {
-	ports, err := freePorts(1)
+	ports, err := FreePorts(1)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// event is a line of go test -json (go doc test2json), less what is not used.
+type event struct {
+	Action  string
+	Package string
+	Test    string
+	Output  string
+}
+
+// test names a test across packages.
+type test struct{ pkg, name string }
+
+// printer turns events back into what go test prints without -v: the output
+// of tests that fail, and a line for each package.
+type printer struct {
+	out     io.Writer
+	held    map[test]*strings.Builder // output of tests that have not ended
+	skipped []string
+}
+
+func newPrinter(out io.Writer) *printer {
+	return &printer{out: out, held: map[test]*strings.Builder{}}
+}
+
+// readAll handles events until the stream ends. Lines that are no events are
+// printed as they are.
+func (p *printer) readAll(events io.Reader) error {
+	lines := bufio.NewReader(events)
+	for {
+		line, err := lines.ReadString('\n')
+		var e event
+		if json.Unmarshal([]byte(line), &e) == nil {
+			p.handle(e)
+		} else {
+			fmt.Fprint(p.out, line)
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read the events of go test: %w", err)
+		}
+	}
+}
+
+func (p *printer) handle(e event) {
+	t := test{e.Package, e.Test}
+	switch {
+	case e.Action == "output" && e.Test != "":
+		p.hold(t, e.Output)
+	case e.Action == "output" || e.Action == "build-output":
+		if e.Output != "PASS\n" { // printed with -v only, which -json implies
+			fmt.Fprint(p.out, e.Output)
+		}
+	case e.Test == "" && e.Action == "fail":
+		p.releaseAll(e.Package)
+	case e.Test != "" && e.Action == "fail":
+		p.release(t)
+	case e.Test != "" && e.Action == "skip":
+		p.skipped = append(p.skipped, e.Package+" "+p.reason(t))
+		delete(p.held, t)
+	case e.Test != "" && e.Action == "pass":
+		delete(p.held, t)
+	}
+}
+
+func (p *printer) hold(t test, output string) {
+	if p.held[t] == nil {
+		p.held[t] = &strings.Builder{}
+	}
+	p.held[t].WriteString(output)
+}
+
+func (p *printer) release(t test) {
+	if text := p.held[t]; text != nil {
+		fmt.Fprint(p.out, text)
+		delete(p.held, t)
+	}
+}
+
+// releaseAll prints what is left of tests that did not end, as after a panic.
+func (p *printer) releaseAll(pkg string) {
+	for t := range p.held {
+		if t.pkg == pkg {
+			p.release(t)
+		}
+	}
+}
+
+// reason is the test's own words, on one line with its name.
+func (p *printer) reason(t test) string {
+	words := []string{t.name + ":"}
+	if text := p.held[t]; text != nil {
+		for line := range strings.Lines(text.String()) {
+			line = strings.TrimSpace(line)
+			if line != "" && !strings.HasPrefix(line, "=== ") && !strings.HasPrefix(line, "--- ") {
+				words = append(words, line)
+			}
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// reportSkips reports whether there were none, and prints them otherwise.
+func (p *printer) reportSkips() bool {
+	if len(p.skipped) == 0 {
+		return true
+	}
+	fmt.Fprintf(p.out, "\nFAIL: %d tests were skipped, and this run must skip none:\n", len(p.skipped))
+	for _, s := range p.skipped {
+		fmt.Fprintln(p.out, "  ", s)
+	}
+	return false
+}
