@@ -3,17 +3,26 @@ package messaging_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
+var schemes atomic.Int64
+
+// newScheme returns one that nobody has registered: there is no way back from
+// Register, and tests may run more than once.
+func newScheme() string { return fmt.Sprintf("scheme%d", schemes.Add(1)) }
+
 func TestOpenGivesTheAdapterItsURL(t *testing.T) {
 	var got *url.URL
 	stop := errors.New("stop here")
-	messaging.Register("test", func(_ context.Context, u *url.URL) (messaging.Broker, error) { got = u; return nil, stop })
+	scheme := newScheme()
+	messaging.Register(scheme, func(_ context.Context, u *url.URL) (messaging.Broker, error) { got = u; return nil, stop })
 	for raw, want := range map[string][4]string{ // host, user, password, path and query
 		"test://":                           {"", "", "", ""},
 		"test://h":                          {"h", "", "", ""},
@@ -22,7 +31,7 @@ func TestOpenGivesTheAdapterItsURL(t *testing.T) {
 		"test://u:p@[::1]:5672,127.0.0.1/v": {"[::1]:5672,127.0.0.1", "u", "p", "/v"},
 		"test://u:p@h?x=1":                  {"h", "u", "p", "?x=1"},
 	} {
-		if _, err := messaging.Open(t.Context(), raw); !errors.Is(err, stop) {
+		if _, err := messaging.Open(t.Context(), strings.Replace(raw, "test", scheme, 1)); !errors.Is(err, stop) {
 			t.Errorf("%s: %v", raw, err)
 			continue
 		}
@@ -63,8 +72,9 @@ func TestOpenRefuses(t *testing.T) {
 
 func TestRegisterTwicePanics(t *testing.T) {
 	open := func(context.Context, *url.URL) (messaging.Broker, error) { return nil, errors.New("unused") }
-	messaging.Register("twice", open)
-	for _, f := range []func(){func() { messaging.Register("twice", open) }, func() { messaging.Register("nil", nil) }} {
+	scheme := newScheme()
+	messaging.Register(scheme, open)
+	for _, f := range []func(){func() { messaging.Register(scheme, open) }, func() { messaging.Register("nil", nil) }} {
 		func() {
 			defer func() {
 				if recover() == nil {
