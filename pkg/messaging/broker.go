@@ -83,7 +83,8 @@ type Broker interface {
 	// opens nothing, so that a probe may call it as often as it likes.
 	Health() Health
 	// Close stops intake, lets what runs finish until ctx ends, and then cuts.
-	// It is idempotent, meets the deadline whatever state the broker is in,
+	// Subscriptions drain first, and their handlers may publish meanwhile;
+	// then every method returns ErrClosed. It is idempotent, meets the deadline whatever state the broker is in,
 	// and leaves no goroutine of the adapter. It returns an error when
 	// something had to be cut.
 	Close(ctx context.Context) error

@@ -21,7 +21,7 @@ var stopping = []Case{
 	{Rule: "S4", Name: "S4_publish_while_draining", run: s4Publish,
 		Text: "handlers may publish while draining"},
 	{Rule: "S5", Name: "S5_close", run: s5Close,
-		Text: "Close ends subscriptions as their context would, is idempotent, and everything after it is ErrClosed"},
+		Text: "Close drains subscriptions as the end of their context would, handlers may publish meanwhile, it is idempotent, and everything after it is ErrClosed"},
 	{Rule: "S5", Name: "S5_close_cuts", run: s5Cuts,
 		Text: "Close meets its deadline with a handler that hangs, and says that it cut something"},
 	{Rule: "S5", Name: "S5_close_while_away", run: s5Away,
@@ -228,11 +228,14 @@ func s5Close(e *env) error {
 	}
 	closed := make(chan error, 1)
 	go func() { closed <- e.closeBroker(30 * time.Second) }()
-	if err := e.refusesPublish(b.q); err != nil {
+	if err := e.closing(b.q); err != nil {
 		return err
 	}
 	if err := b.ctx.Err(); err != nil {
 		return fmt.Errorf("Close was called, and the running handler's context has ended: %w", err)
+	}
+	if err := e.b.Publish(b.ctx, b.q, text("from the handler")); err != nil {
+		return fmt.Errorf("while Close drains, a handler's Publish returned %w", err)
 	}
 	b.release <- nil
 	if err := <-closed; err != nil {
@@ -250,19 +253,21 @@ func s5Close(e *env) error {
 	return e.refusesAll(b.q)
 }
 
-// refusesPublish waits for Close, which was called in the background, to have
-// begun: then Publish is ErrClosed.
-func (e *env) refusesPublish(q messaging.Address) error {
+// closing waits for Close, which was called in the background, to have begun:
+// then nobody can subscribe any more.
+func (e *env) closing(q messaging.Address) error {
+	ended, cancel := context.WithCancel(e.ctx)
+	cancel()
 	for e.ctx.Err() == nil {
-		err := e.b.Publish(e.ctx, q, text("late"))
+		err := e.b.Subscribe(ended, messaging.Source{Address: q}, newInbox().accept)
 		if errors.Is(err, messaging.ErrClosed) {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("while the broker closes, Publish returned %w, not ErrClosed", err)
+			return fmt.Errorf("with a ctx that has ended, Subscribe returned %w, not nil", err)
 		}
 	}
-	return errors.New("after Close was called, Publish was never ErrClosed")
+	return errors.New("after Close was called, Subscribe was never ErrClosed")
 }
 
 // refusesAll checks that every method says ErrClosed.
