@@ -273,7 +273,7 @@ func (n *Node) awaitReady(ctx context.Context, p *process) error {
 		case <-ctx.Done():
 			return fmt.Errorf("it is not ready: %w", context.Cause(ctx))
 		case <-p.done:
-			return fmt.Errorf("it ended before it was ready: %v", p.err)
+			return fmt.Errorf("it ended before it was ready: %w", p.err)
 		case <-tick.C:
 		}
 	}

@@ -19,13 +19,19 @@ const firstPort, lastPort = 20000, 32000
 // FreePorts returns different ports of 127.0.0.1 that nobody listens on just
 // now. It fails where a thousand tries found too few.
 func FreePorts(count int) ([]int, error) {
+	var held []net.Listener // until all are found: they must differ
+	defer func() {
+		for _, l := range held {
+			l.Close()
+		}
+	}()
 	var ports []int
 	for range 1000 {
 		l, err := listenFree()
 		if err != nil {
 			continue
 		}
-		defer l.Close() // after all were found: they must differ
+		held = append(held, l)
 		if ports = append(ports, l.Addr().(*net.TCPAddr).Port); len(ports) == count {
 			return ports, nil
 		}

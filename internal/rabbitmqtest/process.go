@@ -1,6 +1,7 @@
 package rabbitmqtest
 
 import (
+	"errors"
 	"os/exec"
 	"runtime"
 	"syscall"
@@ -10,7 +11,7 @@ import (
 type process struct {
 	pid  int
 	done chan struct{} // closed once the child has been waited for
-	err  error         // how it ended; valid after done
+	err  error         // how it ended, never nil; valid after done
 }
 
 // startProcess starts cmd and waits for it in a goroutine, which ends when the
@@ -33,7 +34,9 @@ func startProcess(cmd *exec.Cmd, detached bool) (*process, error) {
 		if err != nil {
 			return
 		}
-		p.err = cmd.Wait()
+		if p.err = cmd.Wait(); p.err == nil {
+			p.err = errors.New("exit status 0")
+		}
 		close(p.done)
 	}()
 	if err := <-started; err != nil {

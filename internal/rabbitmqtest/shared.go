@@ -36,9 +36,13 @@ import (
 // broker, for example amqp://guest:guest@localhost:5672/.
 const EnvURL = "MESSAGING_TEST_URL"
 
-// howToGetOne is the sentence for a machine without a broker.
+// howToGetOne is the sentence for a machine without a broker, and
+// howToGetServer the one for a test that no existing broker helps.
 const howToGetOne = "RabbitMQ is needed: install it with `make rabbitmq-install` (or `sudo apt-get install rabbitmq-server`), " +
-	"or set " + EnvURL + "=amqp://guest:guest@localhost:5672/, or run `make test-unit`, which needs no broker"
+	"or set " + EnvURL + "=amqp://guest:guest@localhost:5672/, or run `make test-unit`, which needs no broker."
+
+const howToGetServer = "This test starts a RabbitMQ node of its own, which " + EnvURL + " cannot replace: " +
+	"install the server with `make rabbitmq-install` (or `sudo apt-get install rabbitmq-server`), or run `make test-unit`, which needs no broker."
 
 // startTimeout is generous: a machine that compiles at the same time is slow.
 const startTimeout = 2 * time.Minute
@@ -130,6 +134,8 @@ func skipIfShort(t testing.TB) {
 func failOnStart(t testing.TB, err error) {
 	t.Helper()
 	switch {
+	case errors.Is(err, ErrNotInstalled) && os.Getenv(EnvURL) != "":
+		t.Fatal(howToGetServer)
 	case errors.Is(err, ErrNotInstalled):
 		t.Fatal(howToGetOne)
 	case err != nil:

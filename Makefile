@@ -1,0 +1,69 @@
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GOLANGCI_VERSION := v2.15.0
+GOVULNCHECK_VERSION := v1.9.0
+# The version is in the path, so that a new one is installed.
+GOLANGCI := .tools/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
+
+# A broker that is there already is used as it is, and none is installed.
+BROKER := $(if $(MESSAGING_TEST_URL),,rabbitmq)
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Producer and workers in one process, on the in-memory broker
+	@go run ./apps/hello
+
+.PHONY: test
+test: ## Everything under -race, against real RabbitMQ; installs what is missing (Debian, Ubuntu)
+	@internal/tools/install.sh $(BROKER) pika cc
+	@go run ./internal/tools/gotest -race -count=1 -timeout=20m ./...
+
+.PHONY: test-unit
+test-unit: ## The tests that need no broker
+	@go test -short -count=1 ./...
+
+.PHONY: cover
+cover: ## Coverage of all tests, by function and as coverage.html
+	@internal/tools/install.sh $(BROKER) pika
+	@go test -count=1 -timeout=20m -coverpkg=./... -coverprofile=coverage.out ./...
+	@go tool cover -html=coverage.out -o coverage.html
+	@go tool cover -func=coverage.out
+	@echo 'Line by line: coverage.html'
+
+.PHONY: lint
+lint: $(GOLANGCI) ## Format, go.mod, vet and golangci-lint (the first run installs it)
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted, run make fmt:"; echo "$$unformatted"; exit 1; }
+	@go mod tidy -diff
+	@go vet ./...
+	@$(GOLANGCI) run ./...
+
+$(GOLANGCI):
+	@echo 'Installing golangci-lint $(GOLANGCI_VERSION) into .tools, which takes a few minutes.'
+	@GOBIN=$(CURDIR)/$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+.PHONY: fmt
+fmt: ## Format the code
+	@gofmt -w .
+
+.PHONY: vuln
+vuln: ## Known vulnerabilities in the dependencies (needs the Internet)
+	@go run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...
+
+.PHONY: rabbitmq-install
+rabbitmq-install: ## Install RabbitMQ (Debian, Ubuntu)
+	@internal/tools/install.sh rabbitmq
+
+.PHONY: rabbitmq-up
+rabbitmq-up: ## Start a local RabbitMQ for trying things
+	@internal/tools/install.sh rabbitmq
+	@go run ./internal/tools/rabbitmq up
+
+.PHONY: rabbitmq-down
+rabbitmq-down: ## Stop it
+	@go run ./internal/tools/rabbitmq down
