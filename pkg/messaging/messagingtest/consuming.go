@@ -403,7 +403,7 @@ func c11Unsent(e *env) error {
 		disturb = append(disturb, func() { e.rig.Disconnect(); e.rig.Reconnect() })
 	}
 	if e.rig.CancelConsumers != nil {
-		disturb = append(disturb, func() { e.rig.CancelConsumers(q.Name()) })
+		disturb = append(disturb, func() { e.rig.CancelConsumers(q) })
 	}
 	sent := map[string]bool{}
 	for i, f := range disturb {
@@ -452,7 +452,7 @@ func c12Cancelled(e *env) error {
 		return err
 	}
 	return e.resumes(func(q messaging.Address) error {
-		e.rig.CancelConsumers(q.Name())
+		e.rig.CancelConsumers(q)
 		return nil
 	})
 }

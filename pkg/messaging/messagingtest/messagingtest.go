@@ -57,7 +57,7 @@ type Rig struct {
 	// memory does; Unblock ends that. Their cases run alone.
 	Block, Unblock func()
 	// CancelConsumers makes the broker cancel the consumers of a queue.
-	CancelConsumers func(queue string)
+	CancelConsumers func(q messaging.Address)
 	// Foreign puts a message into the queue that no warren Publish made: no
 	// ID, headers that are no strings, any bytes in the body.
 	Foreign func(ctx context.Context, queue string) error
