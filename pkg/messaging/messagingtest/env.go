@@ -19,6 +19,7 @@ type env struct {
 	b    messaging.Broker
 	name string
 	subs []*subscription
+	ends []func() // what lets handlers end that still run
 
 	closed bool // the case itself has closed the broker, and judged how that went
 }
@@ -29,6 +30,9 @@ const closeTimeout = 10 * time.Second
 // close ends what the case left running. A case that has passed must be able
 // to close its broker in time.
 func (e *env) close() error {
+	for _, f := range e.ends {
+		f()
+	}
 	for _, s := range e.subs {
 		s.cancel()
 	}
@@ -51,6 +55,9 @@ func (e *env) close() error {
 	}
 	return nil
 }
+
+// atEnd calls f when the case is over, however it ended.
+func (e *env) atEnd(f func()) { e.ends = append(e.ends, f) }
 
 // queue declares a new queue with a name of its own. set changes its spec.
 func (e *env) queue(set ...func(*messaging.QueueSpec)) (messaging.Address, error) {
