@@ -131,19 +131,19 @@ func c2Concurrency(e *env) error {
 		<-release
 		return nil
 	}
-	defer sync.OnceFunc(func() { close(release) })()
+	e.atEnd(func() { close(release) })
 	s, err := e.subscribe(messaging.Source{Address: q, Concurrency: concurrency}, handle)
 	if err != nil {
 		return err
 	}
 	for i := range concurrency {
-		if _, err := e.wait(e.ctx, started, fmt.Sprintf("handler %d of %d to run at once", i+1, concurrency)); err != nil {
+		if err := e.wait(e.ctx, started, fmt.Sprintf("handler %d of %d to run at once", i+1, concurrency)); err != nil {
 			return err
 		}
 	}
 	for range 20 - concurrency { // each that ends lets one other start
 		release <- struct{}{}
-		if _, err := e.wait(e.ctx, started, "the next handler"); err != nil {
+		if err := e.wait(e.ctx, started, "the next handler"); err != nil {
 			return err
 		}
 	}
@@ -247,7 +247,7 @@ func c4Prefetch(e *env) error {
 	if _, err := e.subscribe(messaging.Source{Address: q, Prefetch: prefetch}, hold); err != nil {
 		return err
 	}
-	if _, err := e.wait(e.ctx, holding, "the first handler"); err != nil {
+	if err := e.wait(e.ctx, holding, "the first handler"); err != nil {
 		return err
 	}
 	in := newInbox()

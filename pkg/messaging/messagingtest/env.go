@@ -43,7 +43,7 @@ func (e *env) close() error {
 		err = nil
 	}
 	for _, s := range e.subs {
-		if _, stopErr := e.wait(ctx, s.returned, "Subscribe to return after Close"); stopErr != nil {
+		if stopErr := e.wait(ctx, s.returned, "Subscribe to return after Close"); stopErr != nil {
 			err = errors.Join(err, stopErr)
 		}
 	}
@@ -161,12 +161,12 @@ func (s *subscription) stop() error {
 }
 
 // wait waits for a channel to be closed or to have something.
-func (e *env) wait(ctx context.Context, c <-chan struct{}, what string) (bool, error) {
+func (e *env) wait(ctx context.Context, c <-chan struct{}, what string) error {
 	select {
-	case _, open := <-c:
-		return open, nil
+	case <-c:
+		return nil
 	case <-ctx.Done():
-		return false, fmt.Errorf("waited in vain for %s", what)
+		return fmt.Errorf("waited in vain for %s", what)
 	}
 }
 

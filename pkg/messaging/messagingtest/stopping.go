@@ -136,7 +136,7 @@ func s3Timeout(e *env) error {
 	if err != nil {
 		return err
 	}
-	if _, err := e.wait(e.ctx, running, "the handler"); err != nil {
+	if err := e.wait(e.ctx, running, "the handler"); err != nil {
 		return err
 	}
 	if err := s.stop(); err == nil {
@@ -194,7 +194,7 @@ func s4Publish(e *env) error {
 	if err != nil {
 		return err
 	}
-	if _, err := e.wait(e.ctx, running, "the handler"); err != nil {
+	if err := e.wait(e.ctx, running, "the handler"); err != nil {
 		return err
 	}
 	s.cancel()

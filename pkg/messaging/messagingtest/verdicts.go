@@ -315,7 +315,7 @@ func c7Confirmed(e *env) error {
 	if err != nil {
 		return err
 	}
-	if _, err := e.wait(e.ctx, rejecting, "the handler"); err != nil {
+	if err := e.wait(e.ctx, rejecting, "the handler"); err != nil {
 		return err
 	}
 	if err := e.b.Publish(e.ctx, full, text("filler")); !errors.Is(err, messaging.ErrRejected) {

@@ -64,7 +64,7 @@ var wrongAdapters = []struct {
 	{name: "does not say which failed", fails: "P3_failed_are_named", wrong: wrong{
 		publish: func(ctx context.Context, right messaging.Broker, to messaging.Address, msgs []*messaging.Message) error {
 			if err := right.Publish(ctx, to, msgs...); err != nil {
-				return fmt.Errorf("failed: %v", err) //nolint:errorlint // wrong on purpose
+				return fmt.Errorf("failed: %v", err)
 			}
 			return nil
 		}}},
