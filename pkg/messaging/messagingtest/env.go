@@ -154,7 +154,7 @@ func (s *subscription) waitReady() error {
 // stop ends the subscription's context and returns what Subscribe returned.
 func (s *subscription) stop() error {
 	s.cancel()
-	if _, err := s.e.wait(s.e.ctx, s.returned, "Subscribe to return after its context ended"); err != nil {
+	if err := s.e.wait(s.e.ctx, s.returned, "Subscribe to return after its context ended"); err != nil {
 		return err
 	}
 	return s.err
