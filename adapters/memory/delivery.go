@@ -1,0 +1,120 @@
+package memory
+
+import "github.com/warrenmq/warren/pkg/messaging"
+
+// delivery is a message on its way through a handler: a copy of its own, and
+// the right to settle it. It implements [messaging.Job].
+type delivery struct {
+	hold
+	src *messaging.Source
+	out messaging.Delivery
+}
+
+func newDelivery(h handout, src *messaging.Source) *delivery {
+	return &delivery{
+		hold: h.hold,
+		src:  src,
+		out: messaging.Delivery{
+			Message:     h.e.msg.Clone(),
+			From:        h.q.address,
+			Attempt:     h.attempt,
+			Redelivered: h.redelivered,
+		},
+	}
+}
+
+// Delivery implements [messaging.Job].
+func (d *delivery) Delivery() *messaging.Delivery { return &d.out }
+
+// Settle implements [messaging.Job]. What is no longer held is ignored, as an
+// acknowledgement on a lost connection is.
+func (d *delivery) Settle(dec messaging.Decision) { d.settle(dec) }
+
+// settle carries out dec. It says whether the message was still held.
+func (d *delivery) settle(dec messaging.Decision) bool {
+	if dec.Action == messaging.DeadLetter {
+		return d.deadLetter(dec)
+	}
+	q := d.q
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.take(d.hold) {
+		return false
+	}
+	switch dec.Action {
+	case messaging.Release:
+		// Workers gives no error for what no handler has seen.
+		d.e.redelivered = d.e.redelivered || dec.Err != nil
+		q.putBack(d.e)
+	case messaging.Again:
+		d.e.redelivered = true
+		d.e.attempt++
+		if dec.Wait > 0 {
+			q.wait(d.e, q.b.now()+dec.Wait)
+		} else {
+			q.enqueue(d.e)
+		}
+	}
+	q.settled(d.c)
+	return true
+}
+
+// deadLetter stores a copy in the dead-letter queue before the message leaves
+// its own. Two queues are never locked at once, because their dead letters may
+// go to each other.
+func (d *delivery) deadLetter(dec messaging.Decision) bool {
+	q := d.q
+	q.mu.Lock()
+	held := q.take(d.hold)
+	if held {
+		q.moving++
+	}
+	attempt := int(d.e.attempt)
+	q.mu.Unlock()
+	if !held {
+		return false
+	}
+	q.b.store(d.src.Retry.DeadLetter.Name(), deadEntry(d.e, q.address, attempt, dec))
+
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.deleted {
+		q.moving--
+		q.settled(d.c)
+	}
+	return true
+}
+
+// deadEntry is e as a new message of a dead-letter queue. It shares e's body,
+// which nobody changes.
+func deadEntry(e *entry, from messaging.Address, attempt int, dec messaging.Decision) *entry {
+	dead := &entry{msg: e.msg, attempt: 1}
+	dead.msg.TTL, dead.msg.Delay = 0, 0
+	dead.msg.Headers = messaging.DeadLetterHeaders(from, attempt, dec)
+	for k, v := range e.msg.Headers {
+		if _, set := dead.msg.Headers[k]; !set {
+			dead.msg.Headers[k] = v
+		}
+	}
+	return dead
+}
+
+// store adds e to a queue, which it creates where it is missing.
+func (b *Broker) store(name string, e *entry) {
+	for {
+		b.mu.RLock()
+		q := b.queues[name]
+		if q != nil {
+			q.mu.Lock()
+			q.enqueue(e)
+			q.mu.Unlock()
+		}
+		b.mu.RUnlock()
+		if q != nil {
+			return
+		}
+		b.mu.Lock()
+		b.declare(messaging.QueueSpec{Name: name})
+		b.mu.Unlock()
+	}
+}

@@ -1,0 +1,47 @@
+// Package memory is a messaging broker inside the process, for unit tests,
+// laptops and small services. It is no mock: it keeps the rules of package
+// messaging and behaves as RabbitMQ does.
+//
+//	broker := memory.New()                              // or messaging.Open(ctx, "memory://")
+//	defer broker.Close(ctx)
+//
+// Each New or Open is a broker of its own; what is to exchange messages shares
+// one [Broker].
+//
+// # What it simulates
+//
+// Queues are FIFO. Consumers of one queue compete: it is dealt out to them in
+// turn, and each holds at most its prefetch. What is released goes back to its
+// original place; what is tried again waits aside and then joins the end. Dead
+// letters, TTL, Delay, MaxLength with either Overflow, AutoDelete and
+// SingleActive work as on RabbitMQ, and so does the drain at the end of a
+// subscription. Publisher and receivers share no memory: a message is copied
+// when it is published, and again for each delivery.
+//
+// [Broker.Disconnect], [Broker.Block] and [Broker.CancelConsumers] break the
+// broker on demand, so that how a service copes is a unit test.
+//
+// # Time
+//
+// Delays, retries and TTLs are exact, and all waiting is on channels and
+// timers. Inside a [testing/synctest] bubble they therefore take no time at
+// all; create the Broker in the bubble that uses it. There is no polling, and
+// an idle Broker has no goroutine.
+//
+// # What it does not simulate
+//
+//   - Persistence. Messages end with the Broker, so Transient makes no
+//     difference.
+//   - Connections. A Broker is one connection: what is Exclusive is always its
+//     own, and Disconnect does not delete it.
+//   - Doubt. What Publish has written is stored, so ErrUnconfirmed never
+//     occurs.
+//   - Bounds of its own. A queue without MaxLength grows until the process is
+//     out of memory. MaxLength holds for what is published: released messages,
+//     retries, dead letters and delayed messages whose time has come were
+//     accepted before, and enter a full queue that rejects.
+//   - TTL of held messages, where it is stricter than RabbitMQ: a message whose
+//     own TTL ends while it waits in a subscription's prefetch is dropped too.
+//   - Topics, in this version: publishing and subscribing to one, and Bind,
+//     return an error that wraps [errors.ErrUnsupported].
+package memory

@@ -1,0 +1,69 @@
+package memory
+
+import (
+	"time"
+
+	"github.com/warrenmq/warren/pkg/messaging"
+)
+
+// entry is a message in a queue. msg never changes; the rest belongs to the
+// queue's mutex. It is in exactly one of the queue's places: ready (fifo or
+// returned), held, or waiting.
+type entry struct {
+	msg         messaging.Message
+	deadline    time.Duration // when its own TTL ends, on the broker's clock; 0 is never
+	at          time.Duration // ready: when it expires, 0 is never; waiting: when it is due
+	seq         uint64        // its place in the queue
+	tag         uint64        // the hold on it; 0 is none
+	prev, next  *entry        // neighbours in fifo or held
+	ordered     int32         // index in returned, from 1; 0 is not in it
+	timed       int32         // index in expiring or waiting, from 1; 0 is not in it
+	attempt     int32
+	redelivered bool
+}
+
+// newEntry copies what was published. Times have milliseconds, as on the wire.
+func newEntry(m *messaging.Message) *entry {
+	e := &entry{msg: m.Clone(), attempt: 1}
+	e.msg.Time = time.UnixMilli(m.Time.UnixMilli()).UTC()
+	e.msg.TTL = roundUp(m.TTL)
+	return e
+}
+
+// roundUp makes whole milliseconds of d, as AMQP counts them.
+func roundUp(d time.Duration) time.Duration {
+	return (d + time.Millisecond - 1).Truncate(time.Millisecond)
+}
+
+// list is a doubly linked list through the entries themselves, so that every
+// operation is O(1) and none allocates. Its zero value is empty.
+type list struct {
+	head, tail *entry
+	len        int
+}
+
+func (l *list) pushBack(e *entry) {
+	e.prev, e.next = l.tail, nil
+	if l.tail == nil {
+		l.head = e
+	} else {
+		l.tail.next = e
+	}
+	l.tail = e
+	l.len++
+}
+
+func (l *list) remove(e *entry) {
+	if e.prev == nil {
+		l.head = e.next
+	} else {
+		e.prev.next = e.next
+	}
+	if e.next == nil {
+		l.tail = e.prev
+	} else {
+		e.next.prev = e.prev
+	}
+	e.prev, e.next = nil, nil
+	l.len--
+}

@@ -1,0 +1,187 @@
+package memory_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/warrenmq/warren/adapters/memory"
+	"github.com/warrenmq/warren/pkg/messaging"
+)
+
+func TestDisconnect(t *testing.T) {
+	bubble(t, func(t *testing.T, b *memory.Broker) {
+		s := newStation()
+		r := subscribe(t, b, messaging.Source{Prefetch: 2}, s.handle)
+		publish(t, b, work, "a", "b", "c")
+		s.expect(t, "a")
+		since := time.Now()
+		b.Disconnect()
+		b.Disconnect() // once is enough
+		h := b.Health()
+		if h.State != messaging.Connecting || h.Subscriptions != 0 || h.LastError == nil || !h.Since.Equal(since) {
+			t.Errorf("Health is %s", h)
+		}
+		published := make(chan error, 1)
+		go func() { published <- b.Publish(context.Background(), work, messages("d")...) }()
+		s.verdicts <- nil // too late: the message is back in the queue
+		synctest.Wait()
+		s.expect(t, "a")
+
+		time.Sleep(time.Second)
+		b.Reconnect()
+		b.Reconnect()
+		must(t, <-published)
+		close(s.verdicts)
+		s.expect(t, "a a b c d")
+		for i, want := range []bool{false, true, true, false, false} {
+			if d := s.deliveries()[i]; d.Redelivered != want || d.Attempt != 1 {
+				t.Errorf("%s: redelivered %v, attempt %d", d.Body, d.Redelivered, d.Attempt)
+			}
+		}
+		if n := r.readyTimes(); n != 2 {
+			t.Errorf("Ready was called %d times, want 2", n)
+		}
+		if h := b.Health(); h.State != messaging.Connected || h.Subscriptions != 1 || !h.Since.Equal(time.Now()) {
+			t.Errorf("Health is %s", h)
+		}
+		r.end()
+	})
+}
+
+func TestSubscribeWhileDisconnected(t *testing.T) {
+	bubble(t, func(t *testing.T, b *memory.Broker) {
+		publish(t, b, work, "a")
+		b.Disconnect()
+		s := newStation()
+		r := subscribe(t, b, messaging.Source{}, s.accept)
+		given := subscribe(t, b, messaging.Source{}, s.accept)
+		s.expect(t, "")
+		given.end() // without ever having been ready
+		if given.readyTimes() != 0 || r.readyTimes() != 0 {
+			t.Error("ready while disconnected")
+		}
+		b.Reconnect()
+		s.expect(t, "a")
+		r.end()
+	})
+}
+
+func TestDisconnectWhileDraining(t *testing.T) {
+	bubble(t, func(t *testing.T, b *memory.Broker) {
+		publish(t, b, work, "a", "b")
+		s := newStation()
+		r := subscribe(t, b, messaging.Source{}, s.handle)
+		r.stop()
+		synctest.Wait()
+		b.Disconnect()
+		s.verdicts <- nil
+		must(t, <-r.ended)
+		b.Reconnect()
+		expectInfo(t, b, work, 2, 0, 0)
+	})
+}
+
+func TestCancelConsumers(t *testing.T) {
+	bubble(t, func(t *testing.T, b *memory.Broker) {
+		s := newStation()
+		r := subscribe(t, b, messaging.Source{Prefetch: 3}, s.handle)
+		publish(t, b, work, numbered(6)...)
+		s.expect(t, "0")
+		b.CancelConsumers(work)
+		b.CancelConsumers(messaging.Queue("none"))
+		synctest.Wait()
+		if n := r.readyTimes(); n != 2 {
+			t.Errorf("Ready was called %d times, want 2", n)
+		}
+		if h := b.Health(); h.Subscriptions != 1 || h.LastError == nil {
+			t.Errorf("Health is %s", h)
+		}
+		expectInfo(t, b, work, 3, 3, 1) // still no more than its prefetch
+		close(s.verdicts)
+		s.expect(t, "0 1 2 3 4 5")
+		for _, d := range s.deliveries() {
+			if d.Redelivered {
+				t.Errorf("%s is marked", d.Body)
+			}
+		}
+		r.end()
+		expectInfo(t, b, work, 0, 0, 0)
+	})
+}
+
+func TestDeletedQueueIsDeclaredAgain(t *testing.T) {
+	bubble(t, func(t *testing.T, b *memory.Broker) {
+		q := messaging.Queue("limited")
+		spec := messaging.QueueSpec{Name: "limited", MaxLength: 7, SingleActive: true}
+		must(t, b.Declare(t.Context(), spec))
+		s := newStation()
+		r := subscribe(t, b, messaging.Source{Address: q}, s.handle)
+		publish(t, b, q, "a", "b", "c")
+		s.expect(t, "a")
+		must(t, b.Delete(t.Context(), q))
+		synctest.Wait()
+		if n := r.readyTimes(); n != 2 {
+			t.Errorf("Ready was called %d times, want 2", n)
+		}
+		if err := b.Health().LastError; err == nil || !strings.Contains(err.Error(), "queue:limited was deleted") {
+			t.Errorf("Health says %v", err)
+		}
+		must(t, b.Declare(t.Context(), spec))
+		publish(t, b, q, "d")
+		s.verdicts <- messaging.Reject(nil) // of a message that is gone
+		s.expect(t, "a d")
+		expectInfo(t, b, messaging.Queue("limited.dead"), 0, 0, 0)
+		close(s.verdicts)
+		r.end()
+	})
+}
+
+func TestEveryFaultAtEveryMoment(t *testing.T) {
+	faults := map[string]func(*memory.Broker){
+		"disconnect": func(b *memory.Broker) { b.Disconnect(); b.Reconnect() },
+		"cancel":     func(b *memory.Broker) { b.CancelConsumers(work) },
+		"block":      func(b *memory.Broker) { b.Block("alarm"); b.Unblock() },
+	}
+	for name, fault := range faults {
+		for moment := range 20 {
+			t.Run(fmt.Sprint(name, moment), func(t *testing.T) {
+				bubble(t, func(t *testing.T, b *memory.Broker) { surviveFault(t, b, fault, moment) })
+			})
+		}
+	}
+}
+
+// surviveFault has 10 messages handled, with a fault after so many steps: none
+// is lost.
+func surviveFault(t *testing.T, b *memory.Broker, fault func(*memory.Broker), moment int) {
+	step := 0
+	tick := func() {
+		if step++; step == moment {
+			fault(b)
+		}
+	}
+	s := newStation()
+	r := subscribe(t, b, messaging.Source{Prefetch: 4}, func(ctx context.Context, d *messaging.Delivery) error {
+		tick()
+		return s.accept(ctx, d)
+	})
+	for _, text := range numbered(10) {
+		publish(t, b, work, text)
+	}
+	missing := map[string]bool{}
+	for _, text := range numbered(10) {
+		missing[text] = true
+	}
+	for _, d := range s.deliveries() {
+		delete(missing, string(d.Body))
+	}
+	if len(missing) > 0 {
+		t.Errorf("lost %v", missing)
+	}
+	r.end()
+	expectInfo(t, b, work, 0, 0, 0)
+}

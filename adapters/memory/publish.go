@@ -1,0 +1,94 @@
+package memory
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"github.com/warrenmq/warren/pkg/messaging"
+)
+
+// chunk is how many messages are stored under one lock: enough to make its
+// cost small, few enough that consumers and the end of ctx need not wait.
+const chunk = 64
+
+// Publish stores msgs in the queue to, see [messaging.Publisher]. A full queue
+// refuses at once. A delayed message needs its queue to exist when it is
+// published, but does not count for MaxLength.
+func (b *Broker) Publish(ctx context.Context, to messaging.Address, msgs ...*messaging.Message) error {
+	if err := messaging.Prepare(to, msgs); err != nil {
+		return err
+	}
+	if to.IsTopic() {
+		return noTopics("publish to", to)
+	}
+	p := publication{b: b, to: to, msgs: msgs}
+	for start := 0; start < len(msgs); start += chunk {
+		if err := p.store(ctx, start, min(start+chunk, len(msgs))); err != nil {
+			p.failFrom(start, err)
+			break
+		}
+	}
+	if p.failed != nil {
+		return &messaging.PublishError{To: to, Failed: p.failed}
+	}
+	return nil
+}
+
+// publication is the state of one Publish.
+type publication struct {
+	b      *Broker
+	to     messaging.Address
+	msgs   []*messaging.Message
+	failed []messaging.MessageError // in the order of msgs
+}
+
+// store stores a chunk of the messages. The error is for all from start on:
+// none of those is stored.
+func (p *publication) store(ctx context.Context, start, end int) error {
+	var copies [chunk]*entry // made before a lock is taken; nil where the message is too large
+	for i, m := range p.msgs[start:end] {
+		if p.tooLarge(m) == nil {
+			copies[i] = newEntry(m)
+		}
+	}
+	if err := p.b.enter(ctx, publishing); err != nil {
+		return err
+	}
+	defer p.b.mu.RUnlock()
+	q := p.b.queues[p.to.Name()]
+	if q == nil {
+		return messaging.ErrUnroutable
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i, e := range copies[:end-start] {
+		err := p.tooLarge(p.msgs[start+i])
+		if e != nil {
+			err = q.publish(e)
+		}
+		if err != nil {
+			p.fail(start+i, err)
+		}
+	}
+	return nil
+}
+
+func (p *publication) tooLarge(m *messaging.Message) error {
+	if limit := p.b.maxMessageSize; len(m.Body) > limit {
+		return fmt.Errorf("body has %d bytes; the limit is %d: %w", len(m.Body), limit, messaging.ErrTooLarge)
+	}
+	return nil
+}
+
+func (p *publication) fail(i int, err error) {
+	p.failed = append(p.failed, messaging.MessageError{Index: i, ID: p.msgs[i].ID, Err: err})
+}
+
+// failFrom fails all messages from start on: those that are too large for that
+// reason, as they would fail again, the others with err.
+func (p *publication) failFrom(start int, err error) {
+	for i, m := range p.msgs[start:] {
+		p.fail(start+i, cmp.Or(p.tooLarge(m), err))
+	}
+}

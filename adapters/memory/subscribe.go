@@ -1,0 +1,201 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/warrenmq/warren/pkg/messaging"
+)
+
+// maxPrefetch is the largest prefetch count of AMQP's basic.qos.
+const maxPrefetch = 1<<16 - 1
+
+// subscription is one Subscribe. The consumer that it has in its queue is
+// replaced when the queue is, or the connection.
+type subscription struct {
+	b       *Broker
+	src     messaging.Source
+	ctx     context.Context // ends the intake
+	cancel  context.CancelCauseFunc
+	buffer  chan handout // what was handed out to it and not to a handler; filled under the queue's mutex
+	trouble chan error   // why it may have to attach again; nil is good news
+
+	// The rest belongs to b.mu.
+	spec     messaging.QueueSpec // of the queue, to declare it again
+	consumer *consumer
+	stopped  bool
+}
+
+// Subscribe handles messages, see [messaging.Subscriber]. It declares the
+// dead-letter queue too. A Source.Prefetch over 65,535, the most that AMQP
+// has, is 65,535.
+func (b *Broker) Subscribe(ctx context.Context, from messaging.Source, h messaging.Handler) error {
+	src, err := messaging.CheckSubscribe(from, h)
+	if err != nil {
+		return err
+	}
+	if src.Address.IsTopic() {
+		return noTopics("subscribe to", src.Address)
+	}
+	s := newSubscription(ctx, b, src)
+	defer s.cancel(nil)
+	if !b.join(s) {
+		return s.closedError()
+	}
+	err = s.run(messaging.Workers{
+		Source:  src,
+		Handler: h,
+		Next:    s.next,
+		Stop:    s.stop,
+		Cut:     b.cut,
+		Log:     b.logger,
+	})
+	b.leave(s, err != nil)
+	if errors.Is(context.Cause(s.ctx), messaging.ErrClosed) {
+		err = errors.Join(s.closedError(), err)
+	}
+	return err
+}
+
+func newSubscription(ctx context.Context, b *Broker, src messaging.Source) *subscription {
+	s := &subscription{
+		b:       b,
+		src:     src,
+		buffer:  make(chan handout, min(src.Prefetch, maxPrefetch)),
+		trouble: make(chan error, 1),
+		spec:    messaging.QueueSpec{Name: src.Address.Name()},
+	}
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	return s
+}
+
+// run lets the workers work, and attaches the subscription each time it has to
+// be, until they have ended.
+func (s *subscription) run(w messaging.Workers) error {
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(s.ctx) }()
+	s.resume(nil)
+	for {
+		select {
+		case why := <-s.trouble:
+			s.resume(why)
+		case err := <-ended:
+			return err
+		}
+	}
+}
+
+func (s *subscription) closedError() error {
+	return fmt.Errorf("subscribe to %s: %w", s.src.Address, messaging.ErrClosed)
+}
+
+// resume attaches the subscription, if that is possible now and needed, and
+// says so.
+func (s *subscription) resume(why error) {
+	if s.ctx.Err() != nil {
+		return
+	}
+	if why != nil {
+		s.b.log().Warn("subscription interrupted; it resumes by itself", "from", s.src.Address, "error", why)
+	}
+	if !s.attach() {
+		return
+	}
+	if why != nil {
+		s.b.log().Info("subscription resumed", "from", s.src.Address)
+	}
+	if s.src.Ready != nil {
+		s.src.Ready()
+	}
+}
+
+// attach makes the subscription active at its queue, which it declares with
+// the properties that it knows of it. It says whether it did.
+func (s *subscription) attach() bool {
+	b := s.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s.stopped || b.closing || b.down || s.ctx.Err() != nil {
+		return false
+	}
+	b.declare(messaging.QueueSpec{Name: s.src.Retry.DeadLetter.Name()})
+	q := b.declare(s.spec)
+	s.spec = q.spec
+
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if _, member := q.members[s.consumer]; !member {
+		s.consumer = &consumer{sub: s, q: q, credit: cap(s.buffer)}
+		q.members[s.consumer] = struct{}{}
+	}
+	if s.consumer.attached {
+		return false
+	}
+	q.attach(s.consumer)
+	return true
+}
+
+// interrupt makes the subscription attach again, if it has to. One reason is
+// enough: resume finds out by itself what there is to do.
+func (s *subscription) interrupt(why error) {
+	select {
+	case s.trouble <- why:
+	default:
+	}
+}
+
+// next waits for a message to handle; nil is that there will be no more.
+func (s *subscription) next(ctx context.Context) messaging.Job {
+	for {
+		select {
+		case h := <-s.buffer:
+			if d := newDelivery(h, &s.src); !s.expired(d) {
+				return d
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// expired drops a message whose own TTL has ended while it was in the buffer.
+func (s *subscription) expired(d *delivery) bool {
+	if d.e.deadline == 0 || d.e.deadline > s.b.now() {
+		return false
+	}
+	d.Settle(messaging.Decision{Action: messaging.Acknowledge})
+	return true
+}
+
+// stop ends the intake for good. What handlers hold stays held.
+func (s *subscription) stop() {
+	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
+	s.stopped = true
+	if s.consumer == nil {
+		return
+	}
+	q := s.consumer.q
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.detach(s.consumer)
+	q.dispatch()
+}
+
+// buffered takes what is in the buffer now.
+func (s *subscription) buffered() iter.Seq[handout] {
+	return func(yield func(handout) bool) {
+		for {
+			select {
+			case h := <-s.buffer:
+				if !yield(h) {
+					return
+				}
+			default:
+				return
+			}
+		}
+	}
+}
