@@ -189,14 +189,15 @@ func (n *Node) erlArgs() []string {
 		+P 1048576 +t 5000000 +stbt db +zdbbl 128000 +sbwt none +sbwtdcpu none +sbwtdio none +B i
 		-syslog logger [] -syslog syslog_error_logger false
 		-kernel prevent_overlapping_partitions false`)
-	args = append(args, "-sname", n.nodeName())
 	return append(args, n.distArgs()...)
 }
 
 // distArgs keeps Erlang's distribution on loopback and away from epmd, a
-// daemon that would stay behind.
+// daemon that would stay behind: RabbitMQ starts one unless the node has its
+// name from the command line.
 func (n *Node) distArgs() []string {
 	return []string{
+		"-sname", n.nodeName(),
 		"-kernel", "inet_dist_use_interface", "{127,0,0,1}",
 		"-start_epmd", "false", "-erl_epmd_port", strconv.Itoa(n.opts.DistPort),
 	}
