@@ -24,6 +24,8 @@ type Broker struct {
 	queues     map[string]*queue
 	subs       map[*subscription]struct{}
 	down       bool // disconnected
+	losses     int  // how often it was
+	holding    bool // confirms are held back
 	blocked    bool
 	reason     string // of blocked
 	closing    bool   // Close was called: subscriptions drain, and nobody waits any more
@@ -32,7 +34,7 @@ type Broker struct {
 	lastErr    error
 	unfinished int // subscriptions that had to leave handlers behind while closing
 	cutOnce    sync.Once
-	changed    chan struct{} // closed and replaced when down, blocked or closing change
+	changed    chan struct{} // closed and replaced when down, blocked, holding or closing change
 	drained    chan struct{} // closed when closing and the last subscription has ended
 	cut        chan struct{} // closed when Close has run out of time
 	attached   atomic.Int64  // subscriptions that are attached to their queue

@@ -1,6 +1,10 @@
 package memory
 
-import "github.com/warrenmq/warren/pkg/messaging"
+import (
+	"time"
+
+	"github.com/warrenmq/warren/pkg/messaging"
+)
 
 // delivery is a message on its way through a handler: a copy of its own, and
 // the right to settle it. It implements [messaging.Job].
@@ -59,6 +63,10 @@ func (d *delivery) settle(dec messaging.Decision) bool {
 	return true
 }
 
+// deadLetterPause is how long a message waits whose dead-letter queue had no
+// room for it, until it is handled again.
+const deadLetterPause = time.Second
+
 // deadLetter stores a copy in the dead-letter queue before the message leaves
 // its own. Two queues are never locked at once, because their dead letters may
 // go to each other.
@@ -74,14 +82,24 @@ func (d *delivery) deadLetter(dec messaging.Decision) bool {
 	if !held {
 		return false
 	}
-	q.b.store(d.src.Retry.DeadLetter.Name(), deadEntry(d.e, q.address, attempt, dec))
+	dead := d.src.Retry.DeadLetter
+	stored := q.b.store(dead.Name(), deadEntry(d.e, q.address, attempt, dec))
+	if !stored {
+		q.b.log().Warn("the dead-letter queue is full; the message is handled again", "id", d.e.msg.ID,
+			"from", q.address, "to", dead, "after", deadLetterPause)
+	}
 
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.deleted {
-		q.moving--
-		q.settled(d.c)
+	if q.deleted {
+		return true
 	}
+	q.moving--
+	if !stored {
+		d.e.redelivered = true
+		q.wait(d.e, q.b.now()+deadLetterPause)
+	}
+	q.settled(d.c)
 	return true
 }
 
@@ -99,20 +117,18 @@ func deadEntry(e *entry, from messaging.Address, attempt int, dec messaging.Deci
 	return dead
 }
 
-// store adds e to a queue, which it creates where it is missing.
-func (b *Broker) store(name string, e *entry) {
+// store adds e to a queue, which it creates where it is missing. It says no
+// where the queue is full and refuses.
+func (b *Broker) store(name string, e *entry) bool {
 	for {
 		b.mu.RLock()
-		q := b.queues[name]
-		if q != nil {
+		if q := b.queues[name]; q != nil {
+			defer b.mu.RUnlock()
 			q.mu.Lock()
-			q.enqueue(e)
-			q.mu.Unlock()
+			defer q.mu.Unlock()
+			return q.publish(e) == nil
 		}
 		b.mu.RUnlock()
-		if q != nil {
-			return
-		}
 		b.mu.Lock()
 		b.declare(messaging.QueueSpec{Name: name})
 		b.mu.Unlock()

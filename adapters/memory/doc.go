@@ -18,8 +18,9 @@
 // subscription. Publisher and receivers share no memory: a message is copied
 // when it is published, and again for each delivery.
 //
-// [Broker.Disconnect], [Broker.Block] and [Broker.CancelConsumers] break the
-// broker on demand, so that how a service copes is a unit test.
+// [Broker.Disconnect], [Broker.Block], [Broker.HoldConfirms],
+// [Broker.CancelConsumers] and [Broker.Inject] break the broker on demand, so
+// that how a service copes is a unit test.
 //
 // # Time
 //
@@ -34,12 +35,11 @@
 //     difference.
 //   - Connections. A Broker is one connection: what is Exclusive is always its
 //     own, and Disconnect does not delete it.
-//   - Doubt. What Publish has written is stored, so ErrUnconfirmed never
-//     occurs.
 //   - Bounds of its own. A queue without MaxLength grows until the process is
-//     out of memory. MaxLength holds for what is published: released messages,
-//     retries, dead letters and delayed messages whose time has come were
-//     accepted before, and enter a full queue that rejects.
+//     out of memory. MaxLength holds for what is published and dead-lettered:
+//     released messages, retries and delayed messages whose time has come were
+//     accepted before, and enter a full queue that rejects. A dead letter that
+//     is refused is handled again a second later.
 //   - TTL of held messages, where it is stricter than RabbitMQ: a message whose
 //     own TTL ends while it waits in a subscription's prefetch is dropped too.
 //   - Topics, in this version: publishing and subscribing to one, and Bind,

@@ -20,6 +20,7 @@ func (b *Broker) Disconnect() {
 		return
 	}
 	b.lastErr = errors.New("the connection was lost")
+	b.losses++
 	b.setDown(true)
 	for _, q := range b.queues {
 		if q.lose(b.lastErr) {
@@ -103,4 +104,20 @@ func (b *Broker) CancelConsumers(a messaging.Address) {
 		c.sub.interrupt(b.lastErr)
 	}
 	q.dispatch() // to nobody, but what is over the queue's length goes
+}
+
+// Inject puts m into a queue as it is, as a producer would that does not use
+// this library: nothing is filled in, checked or waited for. The error says
+// that there is no such queue.
+func (b *Broker) Inject(a messaging.Address, m messaging.Message) error {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	q := b.queues[a.Name()]
+	if q == nil || !a.IsQueue() {
+		return fmt.Errorf("inject into %s: %w", a, messaging.ErrUnroutable)
+	}
+	e := &entry{msg: m.Clone(), attempt: 1}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.publish(e)
 }

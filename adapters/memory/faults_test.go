@@ -185,3 +185,65 @@ func surviveFault(t *testing.T, b *memory.Broker, fault func(*memory.Broker), mo
 	r.end()
 	expectInfo(t, b, work, 0, 0, 0)
 }
+
+func TestHoldConfirms(t *testing.T) {
+	bubble(t, func(t *testing.T, b *memory.Broker) {
+		b.HoldConfirms()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := b.Publish(ctx, work, messages("a", "b")...)
+		mustBe(t, err, messaging.ErrUnconfirmed)
+		mustBe(t, err, context.DeadlineExceeded)
+		if failed(err) != "0 1" {
+			t.Error(err)
+		}
+		published := make(chan error, 1)
+		go func() { published <- b.Publish(context.Background(), work, messages("c")...) }()
+		expectInfo(t, b, work, 3, 0, 0)
+		b.ReleaseConfirms()
+		must(t, <-published)
+		expectTexts(t, b, work, "a b c")
+	})
+}
+
+func TestUnconfirmedIsSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := memory.New(memory.WithMaxMessageSize(5))
+		must(t, b.Declare(t.Context(), messaging.QueueSpec{Name: "work"}))
+		b.HoldConfirms()
+		published := make(chan error, 1)
+		go func() { published <- b.Publish(context.Background(), work, messages("a", "too large", "b")...) }()
+		expectInfo(t, b, work, 2, 0, 0)
+		b.Disconnect()
+		b.ReleaseConfirms()
+		b.Reconnect()
+		err := <-published
+		mustBe(t, err, messaging.ErrTooLarge)
+		if failed(err) != "1" {
+			t.Error(err)
+		}
+		expectTexts(t, b, work, "a b a b")
+
+		b.HoldConfirms()
+		go func() { published <- b.Publish(context.Background(), work, messages("too large", "c")...) }()
+		synctest.Wait()
+		must(t, b.Close(t.Context()))
+		err = <-published
+		mustBe(t, err, messaging.ErrClosed)
+		mustBe(t, err, messaging.ErrUnconfirmed)
+		if failed(err) != "0 1" {
+			t.Error(err)
+		}
+	})
+}
+
+func TestInject(t *testing.T) {
+	bubble(t, func(t *testing.T, b *memory.Broker) {
+		must(t, b.Inject(work, messaging.Message{Body: []byte("foreign"), Headers: map[string]string{"": "\xff"}}))
+		p := get(t, b, work)
+		if p.ID != "" || !p.Time.IsZero() || p.Headers[""] != "\xff" || p.Attempt != 1 {
+			t.Errorf("got %+v", p.Delivery)
+		}
+		mustBe(t, b.Inject(messaging.Queue("none"), messaging.Message{}), messaging.ErrUnroutable)
+	})
+}

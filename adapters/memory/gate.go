@@ -33,11 +33,8 @@ func (b *Broker) enter(ctx context.Context, u use) error {
 }
 
 func (b *Broker) await(ctx context.Context, u use) error {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, b.publishTimeout)
-		defer cancel()
-	}
+	ctx, cancel := b.limit(ctx)
+	defer cancel()
 	for {
 		b.mu.RLock()
 		err, changed := b.obstacle(u), b.changed
@@ -54,6 +51,14 @@ func (b *Broker) await(ctx context.Context, u use) error {
 			return fmt.Errorf("%w: %w", err, ctx.Err())
 		}
 	}
+}
+
+// limit gives ctx the publish timeout where it has no deadline.
+func (b *Broker) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, has := ctx.Deadline(); has {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, b.publishTimeout)
 }
 
 // obstacle is what keeps the broker from being used now. While it closes,

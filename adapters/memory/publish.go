@@ -29,6 +29,9 @@ func (b *Broker) Publish(ctx context.Context, to messaging.Address, msgs ...*mes
 			break
 		}
 	}
+	if p.doubtful {
+		p.confirm(ctx)
+	}
 	if p.failed != nil {
 		return &messaging.PublishError{To: to, Failed: p.failed}
 	}
@@ -41,6 +44,9 @@ type publication struct {
 	to     messaging.Address
 	msgs   []*messaging.Message
 	failed []messaging.MessageError // in the order of msgs
+
+	doubtful bool // some are stored and not confirmed
+	losses   int  // Broker.losses when the first of those was stored
 }
 
 // store stores a chunk of the messages. The error is for all from start on:
@@ -56,6 +62,9 @@ func (p *publication) store(ctx context.Context, start, end int) error {
 		return err
 	}
 	defer p.b.mu.RUnlock()
+	if p.b.holding && !p.doubtful {
+		p.doubtful, p.losses = true, p.b.losses
+	}
 	q := p.b.queues[p.to.Name()]
 	if q == nil {
 		return messaging.ErrUnroutable

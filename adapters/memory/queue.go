@@ -53,11 +53,15 @@ func newQueue(b *Broker, spec messaging.QueueSpec) *queue {
 func (q *queue) ready() int     { return q.fifo.len + q.returned.Len() }
 func (q *queue) unsettled() int { return q.held.len + q.moving }
 
+// refuses says whether there is no room for a new message.
+func (q *queue) refuses() bool {
+	return q.spec.MaxLength > 0 && q.ready() >= q.spec.MaxLength && q.spec.Overflow == messaging.RejectPublish
+}
+
 // publish takes in a new message.
 func (q *queue) publish(e *entry) error {
 	delay := e.msg.Delay
-	full := q.spec.MaxLength > 0 && q.ready() >= q.spec.MaxLength
-	if full && delay == 0 && q.spec.Overflow == messaging.RejectPublish {
+	if delay == 0 && q.refuses() {
 		return fmt.Errorf("%w: the queue is full (MaxLength %d)", messaging.ErrRejected, q.spec.MaxLength)
 	}
 	if e.msg.TTL > 0 {

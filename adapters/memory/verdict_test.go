@@ -189,3 +189,27 @@ func TestOrderBy(t *testing.T) {
 		expectTexts(t, b, work, "a2 a3 b2")
 	})
 }
+
+func TestFullDeadLetterQueueLosesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, b *memory.Broker) {
+		full := messaging.Queue("full")
+		must(t, b.Declare(t.Context(), messaging.QueueSpec{Name: "full", MaxLength: 1}))
+		publish(t, b, full, "filler")
+		publish(t, b, work, "bad")
+		s := newStation()
+		src := messaging.Source{Prefetch: 1, Retry: messaging.Retry{DeadLetter: full}}
+		r := subscribe(t, b, src, func(_ context.Context, d *messaging.Delivery) error {
+			s.note(d)
+			return messaging.Reject(nil)
+		})
+		s.expect(t, "bad")
+		expectInfo(t, b, full, 1, 0, 0)
+		expectTexts(t, b, full, "filler")
+		time.Sleep(time.Second)
+		expectTexts(t, b, full, "bad")
+		if d := s.deliveries()[1]; d.Attempt != 1 || !d.Redelivered {
+			t.Errorf("handled again as %+v", d)
+		}
+		r.end()
+	})
+}
