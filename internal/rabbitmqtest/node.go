@@ -201,21 +201,24 @@ func (n *Node) Restart(ctx context.Context) error {
 // Freeze stops the node from running without ending it: connections stay open
 // and nobody answers, until Thaw. It is an error where the node is down.
 func (n *Node) Freeze() error {
-	return n.signal(syscall.SIGSTOP)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.proc == nil {
+		return errors.New("freeze the RabbitMQ node: it is not running")
+	}
+	n.proc.signal(syscall.SIGSTOP)
+	awaitStopped(n.proc.pid)
+	return nil
 }
 
 // Thaw lets a frozen node run on. It is an error where the node is down.
 func (n *Node) Thaw() error {
-	return n.signal(syscall.SIGCONT)
-}
-
-func (n *Node) signal(s syscall.Signal) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.proc == nil {
-		return fmt.Errorf("signal the RabbitMQ node (%v): it is not running", s)
+		return errors.New("thaw the RabbitMQ node: it is not running")
 	}
-	n.proc.signal(s)
+	n.proc.signal(syscall.SIGCONT)
 	return nil
 }
 

@@ -1,6 +1,9 @@
 package rabbitmqtest
 
-import "syscall"
+import (
+	"errors"
+	"syscall"
+)
 
 // childAttr puts the child into a group of its own, so that signals reach all
 // of it and CTRL+C does not, and ties its life to ours unless detached.
@@ -9,4 +12,16 @@ func childAttr(detached bool) *syscall.SysProcAttr {
 		return &syscall.SysProcAttr{Setsid: true}
 	}
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// awaitStopped waits until the threads of a child that was sent SIGSTOP have
+// all stopped, or the child has ended. It leaves the child's exit to its owner.
+func awaitStopped(pid int) {
+	const byPID = 1 // P_PID
+	for {
+		_, _, err := syscall.Syscall6(syscall.SYS_WAITID, byPID, uintptr(pid), 0, syscall.WSTOPPED|syscall.WNOWAIT, 0, 0)
+		if !errors.Is(err, syscall.EINTR) {
+			return
+		}
+	}
 }

@@ -12,3 +12,6 @@ func childAttr(detached bool) *syscall.SysProcAttr {
 	}
 	return &syscall.SysProcAttr{Setpgid: true}
 }
+
+// awaitStopped does nothing here: the child stops a moment after SIGSTOP.
+func awaitStopped(int) {}
