@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	urfave "github.com/urfave/cli/v3"
+
+	"github.com/warrenmq/warren/pkg/messaging"
+)
+
+// DefaultURL is a RabbitMQ on this machine with its own default user, which
+// RabbitMQ lets in from this machine only.
+const DefaultURL = "amqp://guest:guest@localhost:5672/"
+
+// The categories of flags in the help.
+const (
+	CategoryBroker   = "Broker:"
+	CategoryMessages = "Messages:"
+	CategoryOutput   = "Output:"
+)
+
+// URLFlag is --url. shownDefault is the default as the help shows it: without
+// the password.
+func URLFlag(value, shownDefault string) urfave.Flag {
+	return &urfave.StringFlag{
+		Name: "url", Category: CategoryBroker, Value: value, DefaultText: shownDefault,
+		Sources: urfave.EnvVars("MESSAGING_URL"),
+		Usage:   "the broker's `URL`; in the environment a password stays out of the list of processes",
+	}
+}
+
+// QueueFlag is --queue.
+func QueueFlag(value, shownDefault string) urfave.Flag {
+	return &urfave.StringFlag{
+		Name: "queue", Aliases: []string{"q"}, Category: CategoryBroker, Value: value, DefaultText: shownDefault,
+		Sources:   urfave.EnvVars("MESSAGING_QUEUE"),
+		Usage:     "`NAME` of the queue",
+		Validator: func(name string) error { return messaging.Queue(name).Validate() },
+	}
+}
+
+// DeclareFlag is --declare; [Declare] reads its value.
+func DeclareFlag() urfave.Flag {
+	return &urfave.StringFlag{
+		Name: "declare", Category: CategoryBroker, Value: string(DeclareMissing),
+		Usage: "`HOW` the queue comes to be: missing (used as it is, created durable where there is none), " +
+			"tutorial (as the Python tutorial declares it: transient, classic) or never (it must exist)",
+		Validator: func(value string) error { return Declare(value).validate() },
+	}
+}
+
+// QuietFlag is --quiet.
+func QuietFlag() urfave.Flag {
+	return &urfave.BoolFlag{
+		Name: "quiet", Category: CategoryOutput,
+		Usage: "no line for each message, only the summary",
+	}
+}
+
+// VerboseFlag is --verbose.
+func VerboseFlag() urfave.Flag {
+	return &urfave.BoolFlag{
+		Name: "verbose", Category: CategoryOutput,
+		Usage: "log what happens to the connection, not only warnings (to standard error)",
+	}
+}
+
+// AtLeast is a flag's Validator: what is given must not be less.
+func AtLeast[T cmp.Ordered](least T) func(T) error {
+	return func(v T) error {
+		if v < least {
+			return fmt.Errorf("must be at least %v", least)
+		}
+		return nil
+	}
+}
+
+// Positive is a flag's Validator for durations.
+func Positive(d time.Duration) error {
+	if d <= 0 {
+		return fmt.Errorf("must be more than 0, for example 10s")
+	}
+	return nil
+}

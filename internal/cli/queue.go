@@ -1,0 +1,67 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/warrenmq/warren/pkg/messaging"
+)
+
+// Declare is what a program does about its queue before it uses it.
+type Declare string
+
+// The values of [Declare].
+const (
+	// DeclareMissing uses a queue as it is, whoever declared it and how, and
+	// creates a durable one where there is none. It is the default.
+	DeclareMissing Declare = "missing"
+	// DeclareTutorial declares the queue of the tutorial's Python programs,
+	// which is transient and, on RabbitMQ, classic. It is an error when the
+	// queue exists with other properties.
+	DeclareTutorial Declare = "tutorial"
+	// DeclareNever uses a queue as it is. It is an error when there is none.
+	DeclareNever Declare = "never"
+)
+
+func (d Declare) validate() error {
+	switch d {
+	case "", DeclareMissing, DeclareTutorial, DeclareNever:
+		return nil
+	}
+	return fmt.Errorf("must be %s, %s or %s", DeclareMissing, DeclareTutorial, DeclareNever)
+}
+
+// CheckQueue says what is wrong with --queue and --declare.
+func CheckQueue(name string, d Declare) error {
+	if err := messaging.Queue(name).Validate(); err != nil {
+		return Usagef("--queue: %w", err)
+	}
+	if err := d.validate(); err != nil {
+		return Usagef("--declare is %q; it %w", string(d), err)
+	}
+	return nil
+}
+
+// PrepareQueue makes sure that the queue is there.
+func PrepareQueue(ctx context.Context, m messaging.Manager, name string, d Declare) error {
+	if d == DeclareTutorial {
+		err := m.Declare(ctx, messaging.QueueSpec{Name: name, Transient: true})
+		if errors.Is(err, messaging.ErrMismatch) {
+			return fmt.Errorf("%w; delete the queue, or use it as it is with --declare %s", err, DeclareMissing)
+		}
+		return err
+	}
+	_, err := m.Inspect(ctx, messaging.Queue(name))
+	if !errors.Is(err, messaging.ErrNotFound) {
+		return err
+	}
+	if d == DeclareNever {
+		return fmt.Errorf("%w; --declare %s creates it", err, DeclareMissing)
+	}
+	err = m.Declare(ctx, messaging.QueueSpec{Name: name})
+	if errors.Is(err, messaging.ErrMismatch) {
+		return nil // somebody was faster, and it is used as it is
+	}
+	return err
+}
