@@ -1,0 +1,117 @@
+// Command producer is the hello producer of the RabbitMQ tutorial, on any
+// broker that warren has an adapter for: it sends texts to a queue.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+
+	urfave "github.com/urfave/cli/v3"
+	"golang.org/x/term"
+
+	_ "github.com/warrenmq/warren/adapters/rabbitmq"
+	"github.com/warrenmq/warren/internal/cli"
+	"github.com/warrenmq/warren/internal/producer"
+	"github.com/warrenmq/warren/pkg/messaging"
+)
+
+const description = `Sends each TEXT as a message of its own ("Hello World!" where there is none), waits until
+the broker has confirmed that it stored it, and prints " [x] Sent 'TEXT'". A single - sends
+the lines of standard input, one message a line, in order; a line's end is not part of it.
+
+Up to 20 messages, and the lines of standard input, get a line each. More get a progress bar
+on a terminal. Where there is more than one, a summary comes last.
+
+The exit status is 0 when every message is stored, 1 when one failed (which, and why, is said
+on standard error) or was not sent, 2 when the command line is wrong, and 130 after a second
+CTRL+C. The first CTRL+C stops sending and waits for what is on its way.
+
+Examples:
+  producer                               Hello World! to the queue hello
+  producer First. Second.. Third...      three messages
+  producer --count 100000 --queue load   many
+  seq 1000 | producer --rate 50 -        lines, 50 a second
+  producer --header tenant=acme --content-type application/json '{"id":1}'
+  producer --declare tutorial            to the queue that the Python tutorial declares
+  producer -- -n                         a text that begins with a dash`
+
+func main() {
+	cli.Main(&urfave.Command{
+		Name:        "producer",
+		Usage:       "send messages to a queue",
+		UsageText:   "producer [options] [TEXT... | -]",
+		Description: description,
+		Flags:       flags(),
+		Action:      run,
+	})
+}
+
+func flags() []urfave.Flag {
+	return []urfave.Flag{
+		cli.URLFlag(cli.DefaultURL, "amqp://localhost:5672/, as its user guest"),
+		cli.QueueFlag(producer.DefaultQueue, ""),
+		cli.DeclareFlag(),
+		&urfave.DurationFlag{
+			Name: "timeout", Category: cli.CategoryBroker, Value: producer.DefaultTimeout, Validator: cli.Positive,
+			Usage: "how long the broker may take to connect, and to confirm what was sent",
+		},
+		&urfave.IntFlag{
+			Name: "count", Aliases: []string{"n"}, Category: cli.CategoryMessages, DefaultText: "1", Validator: cli.AtLeast(1),
+			Usage: "send the texts `N` times over",
+		},
+		&urfave.FloatFlag{
+			Name: "rate", Category: cli.CategoryMessages, DefaultText: "no limit", Validator: cli.AtLeast(0.0),
+			Usage: "at most `N` messages a second",
+		},
+		&urfave.StringSliceFlag{
+			Name: "header", Category: cli.CategoryMessages,
+			Usage: "`KEY=VALUE` among the headers of every message; may be given several times",
+		},
+		&urfave.StringFlag{
+			Name: "content-type", Category: cli.CategoryMessages,
+			Usage: "MIME `TYPE` of every message",
+		},
+		cli.QuietFlag(),
+		cli.VerboseFlag(),
+	}
+}
+
+func run(ctx context.Context, cmd *urfave.Command) error {
+	headers, err := producer.ParseHeaders(cmd.StringSlice("header"))
+	if err != nil {
+		return err
+	}
+	opts := producer.Options{
+		Queue:       cmd.String("queue"),
+		Declare:     cli.Declare(cmd.String("declare")),
+		Args:        cmd.Args().Slice(),
+		Count:       cmd.Int("count"),
+		Rate:        cmd.Float("rate"),
+		Headers:     headers,
+		ContentType: cmd.String("content-type"),
+		Timeout:     cmd.Duration("timeout"),
+		Quiet:       cmd.Bool("quiet"),
+		Bar:         terminal(os.Stderr),
+	}
+	url := cmd.String("url")
+	if err := opts.Validate(); err != nil {
+		return err
+	}
+	if err := cli.NotInMemory(url); err != nil {
+		return err
+	}
+	cli.Log(os.Stderr, cmd.Bool("verbose"))
+	return cli.WithBroker(ctx, url, opts.Timeout, func(broker messaging.Broker) error {
+		_, err := producer.Run(ctx, broker, opts, os.Stdin, os.Stdout)
+		return err
+	})
+}
+
+// terminal returns f where somebody is looking at it.
+func terminal(f *os.File) io.Writer {
+	if !term.IsTerminal(int(f.Fd())) {
+		return nil
+	}
+	return f
+}
