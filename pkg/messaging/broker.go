@@ -124,7 +124,7 @@ type QueueSpec struct {
 	// to false.
 	AutoDelete bool
 	// MaxLength is how many messages may be ready in it. Defaults to 0:
-	// unlimited. RabbitMQ's quorum queues may take one more.
+	// unlimited. RabbitMQ's quorum queues count late and take a few more.
 	MaxLength int
 	// Overflow says what happens over MaxLength. Defaults to RejectPublish.
 	Overflow Overflow

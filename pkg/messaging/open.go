@@ -43,7 +43,7 @@ func Register(scheme string, open func(context.Context, *url.URL) (Broker, error
 //
 // Who opens closes. No error shows the URL's password.
 func Open(ctx context.Context, rawURL string) (Broker, error) {
-	u, err := parseURL(rawURL)
+	u, err := ParseURL(rawURL)
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", err)
 	}
@@ -58,10 +58,13 @@ func Open(ctx context.Context, rawURL string) (Broker, error) {
 	return open(ctx, u)
 }
 
-// parseURL is url.Parse for URLs with several hosts, each with its own port,
-// which net/url refuses. Its errors do not quote the URL, because a password
-// that is not escaped makes any part of it look like a host or a port.
-func parseURL(raw string) (*url.URL, error) {
+// ParseURL is [url.Parse] for URLs with several hosts, each with its own port,
+// which net/url refuses: the Host of what it returns is all of them, separated
+// by commas. It is for adapters with an Open of their own.
+//
+// Its errors do not quote the URL, because a password that is not escaped makes
+// any part of it look like a host or a port.
+func ParseURL(raw string) (*url.URL, error) {
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if raw == "" || !ok || scheme == "" {
 		return nil, errors.New("the broker's URL must look like memory:// or amqp://user:password@host:5672/vhost")
