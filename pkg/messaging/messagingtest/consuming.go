@@ -473,7 +473,7 @@ func (e *env) resumes(disturb func(q messaging.Address) error) error {
 	if err != nil {
 		return err
 	}
-	for i := range 2 { // the second time, it resumes a subscription that has resumed
+	for range 2 { // the second time, it resumes a subscription that has resumed
 		if err := disturb(q); err != nil {
 			return err
 		}
