@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -113,8 +114,10 @@ var wrongAdapters = []struct {
 
 func harness(wrap func(messaging.Broker) messaging.Broker) messagingtest.Harness {
 	return messagingtest.Harness{Open: func(context.Context) (*messagingtest.Rig, error) {
-		b := memory.New()
-		return &messagingtest.Rig{Broker: wrap(b), Disconnect: b.Disconnect, Reconnect: b.Reconnect}, nil
+		b := memory.New(memory.WithLogger(slog.New(slog.DiscardHandler)))
+		return &messagingtest.Rig{
+			Broker: wrap(b), Disconnect: b.Disconnect, Reconnect: b.Reconnect, MaxSize: memory.DefaultMaxMessageSize,
+		}, nil
 	}}
 }
 
