@@ -104,3 +104,13 @@ func TestPublishError(t *testing.T) {
 		t.Errorf("%q", err)
 	}
 }
+
+func TestParseURLKeepsAllHosts(t *testing.T) {
+	u, err := messaging.ParseURL("amqp://u:p@h1:1,h2/v%2F?a=b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u.Scheme != "amqp" || u.Host != "h1:1,h2" || u.EscapedPath() != "/v%2F" || u.RawQuery != "a=b" {
+		t.Errorf("%+v", u)
+	}
+}
