@@ -1,0 +1,171 @@
+package rabbitmq
+
+import (
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warrenmq/warren/pkg/messaging"
+)
+
+// The headers in which this package notes what it must know when a message
+// comes back. They are added and taken off outside the Marshaler, so that any
+// Marshaler works, and no handler sees them. Their values are strings: a stock
+// watermill-amqp consumer fails on any other type.
+const (
+	controlPrefix = "x-warren-"
+
+	headerFailures = controlPrefix + "failures" // attempts that failed
+	headerExpires  = controlPrefix + "expires"  // when the message is worthless, in ms since 1970
+	headerTTL      = controlPrefix + "ttl"      // Message.TTL in ms
+	headerUserID   = controlPrefix + "user-id"  // property user_id, which the broker accepts from that user only
+	headerDeath    = controlPrefix + "death"    // the broker's x-death from before a wait; the only one that is no string
+)
+
+// What the broker notes in messages.
+const (
+	headerBrokerDeath   = "x-death"
+	firstDeathPrefix    = "x-first-death-"
+	lastDeathPrefix     = "x-last-death-"
+	headerDeliveryCount = "x-delivery-count"
+	headerAcquiredCount = "x-acquired-count"
+)
+
+// control is what the control headers of a message say.
+type control struct {
+	failures int
+	expires  time.Time     // zero: never
+	ttl      time.Duration // 0: none
+}
+
+// takeControl takes from raw's headers what is not the sender's. x-death is
+// put back as it was before the message waited in this package's queues.
+func takeControl(raw *amqp.Delivery) control {
+	h := raw.Headers
+	var c control
+	if ms := msOf(raw.Expiration); ms > 0 {
+		c.ttl = ms
+	}
+	if len(h) == 0 {
+		return c
+	}
+	if n, err := strconv.Atoi(headerText(h[headerFailures])); err == nil && n > 0 {
+		c.failures = min(n, 1<<30)
+	}
+	if ms := msOf(headerText(h[headerExpires])); ms > 0 {
+		c.expires = time.UnixMilli(ms.Milliseconds())
+	}
+	if ms := msOf(headerText(h[headerTTL])); ms > 0 {
+		c.ttl = ms
+	}
+	if user, ok := h[headerUserID].(string); ok && raw.UserId == "" {
+		raw.UserId = user
+	}
+	takeDeath(h)
+	maps.DeleteFunc(h, func(key string, _ any) bool {
+		return strings.HasPrefix(key, controlPrefix) || strings.HasPrefix(key, delayHeaderPrefix) ||
+			key == headerTo || key == headerDeliveryCount || key == headerAcquiredCount
+	})
+	return c
+}
+
+// takeDeath takes off what the broker noted while the message waited.
+func takeDeath(h amqp.Table) {
+	saved, waited := h[headerDeath]
+	_, delayed := h[headerTo]
+	if !waited && !delayed {
+		return
+	}
+	delete(h, headerBrokerDeath)
+	if waited {
+		h[headerBrokerDeath] = saved
+	}
+	for _, prefix := range [...]string{firstDeathPrefix, lastDeathPrefix} {
+		if queue, ok := h[prefix+"queue"].(string); ok && strings.HasPrefix(queue, delayPrefix) {
+			maps.DeleteFunc(h, func(key string, _ any) bool { return strings.HasPrefix(key, prefix) })
+		}
+	}
+}
+
+// msOf reads a count of milliseconds, 0 where it is none.
+func msOf(text string) time.Duration {
+	ms, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || ms < 0 || ms > 1<<50 {
+		return 0
+	}
+	return time.Duration(ms) * time.Millisecond
+}
+
+// expired says whether a message is older than its TTL. The broker says so
+// itself until the message waits somewhere: then it takes the property off.
+func (c *control) expired(raw *amqp.Delivery, now time.Time) bool {
+	return raw.Expiration == "" && !c.expires.IsZero() && !now.Before(c.expires)
+}
+
+// setExpiry makes p worthless at a time; ttl is what the sender asked for.
+func setExpiry(p *amqp.Publishing, ttl time.Duration, expires time.Time) {
+	p.Expiration = strconv.FormatInt(ceilMS(ttl), 10)
+	if p.Headers == nil {
+		p.Headers = amqp.Table{}
+	}
+	p.Headers[headerTTL] = p.Expiration
+	p.Headers[headerExpires] = strconv.FormatInt(expires.UnixMilli(), 10)
+}
+
+func ceilMS(d time.Duration) int64 {
+	return int64((d + time.Millisecond - 1) / time.Millisecond)
+}
+
+// publishingOf is raw to be sent again, with everything that it has. The
+// headers are a copy.
+func publishingOf(raw *amqp.Delivery) amqp.Publishing {
+	p := amqp.Publishing{
+		Headers:         maps.Clone(raw.Headers),
+		ContentType:     raw.ContentType,
+		ContentEncoding: raw.ContentEncoding,
+		DeliveryMode:    raw.DeliveryMode,
+		Priority:        raw.Priority,
+		CorrelationId:   raw.CorrelationId,
+		ReplyTo:         raw.ReplyTo,
+		MessageId:       raw.MessageId,
+		Timestamp:       raw.Timestamp,
+		Type:            raw.Type,
+		AppId:           raw.AppId,
+		Body:            raw.Body,
+	}
+	if p.Headers == nil {
+		p.Headers = amqp.Table{}
+	}
+	if raw.UserId != "" {
+		p.Headers[headerUserID] = raw.UserId
+	}
+	return p
+}
+
+// retryCopy is raw for another attempt, failures of which have failed. It
+// expires when raw would have.
+func retryCopy(raw *amqp.Delivery, c *control, failures int, now time.Time) amqp.Publishing {
+	p := publishingOf(raw)
+	p.Headers[headerFailures] = strconv.Itoa(failures)
+	expires := c.expires
+	if expires.IsZero() && c.ttl > 0 { // from a foreign sender: counted from here, since nothing says from when
+		expires = now.Add(c.ttl)
+	}
+	if !expires.IsZero() {
+		setExpiry(&p, max(expires.Sub(now), 0), expires)
+		p.Headers[headerTTL] = strconv.FormatInt(ceilMS(c.ttl), 10)
+	}
+	return p
+}
+
+// deadCopy is raw for the dead-letter queue. It no longer expires.
+func deadCopy(raw *amqp.Delivery, from messaging.Address, attempt int, dec messaging.Decision) amqp.Publishing {
+	p := publishingOf(raw)
+	for key, value := range messaging.DeadLetterHeaders(from, attempt, dec) {
+		p.Headers[key] = value
+	}
+	return p
+}

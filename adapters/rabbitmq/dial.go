@@ -1,0 +1,175 @@
+package rabbitmq
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// frameSize is what RabbitMQ offers by default. A message's headers must fit
+// into one frame.
+const frameSize = 131072
+
+// dialAny tries each host in turn and returns the first connection. The error
+// names every host; it is fatal where trying again cannot help.
+func dialAny(ctx context.Context, c *config, role string) (*generation, error) {
+	var errs []error
+	for _, host := range c.hosts {
+		attempt, cancel := context.WithTimeout(ctx, c.connectTimeout)
+		g, err := dial(attempt, c, host, role)
+		cancel()
+		if err == nil {
+			return g, nil
+		}
+		errs = append(errs, fmt.Errorf("connect to %s (virtual host %q, user %q): %w", host, c.vhost, c.user, err))
+		if isFatal(err) || ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, errors.Join(errs...)
+}
+
+// dial opens one connection, within ctx.
+func dial(ctx context.Context, c *config, host, role string) (*generation, error) {
+	s, err := dialSocket(ctx, c, host)
+	if err != nil {
+		return nil, dialError(ctx, err)
+	}
+	stop := context.AfterFunc(ctx, s.cut)
+	conn, err := amqp.Open(s, amqpConfig(c, role))
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		s.cut() // amqp091-go leaves its goroutines behind where the handshake failed
+		return nil, dialError(ctx, handshakeError(err, s))
+	}
+	s.limit(conn.Config.Heartbeat * 3 / 2)
+	return newGeneration(conn, s, host), nil
+}
+
+func dialSocket(ctx context.Context, c *config, host string) (*socket, error) {
+	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", host)
+	if err != nil {
+		return nil, err
+	}
+	if c.tls == nil {
+		return newSocket(raw, raw), nil
+	}
+	conf := c.tls
+	if conf.ServerName == "" {
+		conf = conf.Clone()
+		conf.ServerName, _, _ = net.SplitHostPort(host)
+	}
+	secure := tls.Client(raw, conf)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		return nil, fmt.Errorf("TLS: %w", err)
+	}
+	return newSocket(secure, raw), nil
+}
+
+// amqpConfig is what the broker is told about us. Recovery stays nil: after
+// amqp091-go's own recovery, an acknowledgement of the old connection settles
+// another message of the new one.
+func amqpConfig(c *config, role string) amqp.Config {
+	properties := amqp.NewConnectionProperties()
+	properties["product"] = "warren"
+	properties["version"] = moduleVersion()
+	properties.SetClientConnectionName(c.name + " " + role)
+	return amqp.Config{
+		SASL:       []amqp.Authentication{&login{PlainAuth: amqp.PlainAuth{Username: c.user, Password: c.password}, properties: properties}},
+		Vhost:      c.vhost,
+		FrameSize:  frameSize,
+		Heartbeat:  c.heartbeat,
+		Locale:     "en_US",
+		Properties: properties,
+	}
+}
+
+// login is PLAIN, with one thing added: it asks the broker to say so when it
+// refuses the password. amqp091-go does not, and has to guess from a closed
+// socket, which is also what a broker that is just stopping leaves. It fills
+// in the capabilities just before it asks for the response.
+type login struct {
+	amqp.PlainAuth
+	properties amqp.Table
+}
+
+// Response implements [amqp.Authentication].
+func (l *login) Response() string {
+	if capabilities, ok := l.properties["capabilities"].(amqp.Table); ok {
+		capabilities["authentication_failure_close"] = true
+	}
+	return l.PlainAuth.Response()
+}
+
+// handshakeError prefers what happened to the socket to amqp091-go's guess.
+func handshakeError(err error, s *socket) error {
+	if cause := s.cause(); cause != nil && code(err) == 0 {
+		return cause
+	}
+	return err
+}
+
+// dialError says what to do about an error.
+func dialError(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("%w; is RabbitMQ running there?", err)
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Errorf("no answer in time (%w); is RabbitMQ running there, and is the way to it open?", context.DeadlineExceeded)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, amqp.ErrFrame), errors.Is(err, amqp.ErrSyntax), isGarbage(err):
+		return &fatalError{fmt.Errorf("what answers there does not speak AMQP 0-9-1 (%w); the port is usually 5672, or 5671 with TLS", err)}
+	case isTLSRefusal(err):
+		return &fatalError{fmt.Errorf("%w; check the certificates, and that the port is the one for TLS, usually 5671", err)}
+	}
+	return explain(err)
+}
+
+// isGarbage recognises a frame that could not be read, which amqp091-go passes
+// on as text.
+func isGarbage(err error) bool {
+	var reply *amqp.Error
+	return errors.As(err, &reply) && !reply.Server && reply.Code == amqp.FrameError && reply.Reason == amqp.ErrFrame.Error()
+}
+
+// fatalError is a failure to connect that will be the same the next time.
+type fatalError struct{ error }
+
+func (e *fatalError) Unwrap() error { return e.error }
+
+// isFatal says whether connecting again without changing something is useless.
+func isFatal(err error) bool {
+	var fatal *fatalError
+	if errors.As(err, &fatal) {
+		return true
+	}
+	switch code(err) {
+	case amqp.AccessRefused, amqp.NotAllowed, amqp.InvalidPath:
+		return true
+	}
+	return false
+}
+
+// moduleVersion is what the binary was built with, for the broker's management
+// pages.
+func moduleVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "unknown"
+}
+
+// politeness is how long a connection may take to close in order before it is
+// cut.
+const politeness = 2 * time.Second

@@ -1,0 +1,219 @@
+package rabbitmq
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	wamqp "github.com/ThreeDotsLabs/watermill-amqp/v2/pkg/amqp"
+	"github.com/ThreeDotsLabs/watermill/message"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warrenmq/warren/pkg/messaging"
+)
+
+// encode makes an AMQP message of m, by way of a Watermill message and the
+// Marshaler. It shares nothing with m that could change.
+func encode(marshaler wamqp.Marshaler, m *messaging.Message) (amqp.Publishing, error) {
+	p, err := marshaler.Marshal(toWatermill(m))
+	if err != nil {
+		return p, fmt.Errorf("marshal: %w", err)
+	}
+	if p.MessageId == "" { // what is returned is recognised by it
+		p.MessageId = m.ID
+	}
+	if m.TTL > 0 {
+		setExpiry(&p, m.TTL, time.Now().Add(m.TTL))
+	}
+	return p, nil
+}
+
+func toWatermill(m *messaging.Message) *message.Message {
+	meta := make(message.Metadata, len(m.Headers)+2)
+	for key, value := range m.Headers {
+		meta[escapeKey(key)] = value
+	}
+	for key, value := range map[string]string{
+		MetadataType:          m.Type,
+		MetadataContentType:   m.ContentType,
+		MetadataCorrelationID: m.CorrelationID,
+		MetadataReplyTo:       m.ReplyTo,
+	} {
+		if value != "" {
+			meta[key] = value
+		}
+	}
+	meta[MetadataTime] = strconv.FormatInt(m.Time.UnixMilli(), 10)
+	return &message.Message{UUID: m.ID, Metadata: meta, Payload: bytes.Clone(m.Body)}
+}
+
+// fromWatermill makes a message of what a Marshaler returned, which is used up.
+func fromWatermill(m *message.Message) messaging.Message {
+	meta := m.Metadata
+	out := messaging.Message{
+		ID:            m.UUID,
+		Type:          take(meta, MetadataType),
+		ContentType:   take(meta, MetadataContentType),
+		CorrelationID: take(meta, MetadataCorrelationID),
+		ReplyTo:       take(meta, MetadataReplyTo),
+		Body:          m.Payload,
+	}
+	if ms, err := strconv.ParseInt(take(meta, MetadataTime), 10, 64); err == nil {
+		out.Time = time.UnixMilli(ms).UTC()
+	}
+	unescapeKeys(meta)
+	if len(meta) > 0 {
+		out.Headers = meta
+	}
+	return out
+}
+
+func take(meta message.Metadata, key string) string {
+	value := meta[key]
+	delete(meta, key)
+	return value
+}
+
+// escaped begins the AMQP name of an application's header that would otherwise
+// mean something on the way: to the broker, to Watermill or to this package.
+const escaped = "_warren_header_"
+
+// meaningful says whether a header of that name means something on the way.
+// "CC" and "BCC" make the broker route copies, and close the channel where
+// they are no array (https://www.rabbitmq.com/docs/sender-selected); x-death
+// and its kin are the broker's record of dead-lettering.
+func meaningful(key string) bool {
+	switch key {
+	case "CC", "BCC", wamqp.DefaultMessageUUIDHeaderKey, headerTo, headerBrokerDeath, headerDeliveryCount, headerAcquiredCount:
+		return true
+	}
+	for _, prefix := range [...]string{metadataPrefix, controlPrefix, delayHeaderPrefix, firstDeathPrefix, lastDeathPrefix} {
+		if strings.HasPrefix(key, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+func escapeKey(key string) string {
+	if meaningful(key) {
+		return escaped + key
+	}
+	return key
+}
+
+func unescapeKeys(meta message.Metadata) {
+	var keys []string
+	for key := range meta {
+		if strings.HasPrefix(key, escaped) {
+			keys = append(keys, key)
+		}
+	}
+	for _, key := range keys {
+		meta[key[len(escaped):]] = take(meta, key)
+	}
+}
+
+// decode makes a message of raw, from which control headers have been taken.
+// The body is a copy, because its receiver may change it, and raw must stay as
+// it was in case it has to be sent elsewhere.
+func decode(marshaler wamqp.Marshaler, raw amqp.Delivery, c *control) (m messaging.Message, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the Marshaler panicked: %v", p)
+		}
+	}()
+	raw.Body = bytes.Clone(raw.Body)
+	w, err := marshaler.Unmarshal(raw)
+	if err != nil {
+		return m, fmt.Errorf("unmarshal: %w", err)
+	}
+	m = fromWatermill(w)
+	if m.ID == "" {
+		m.ID = raw.MessageId
+	}
+	m.TTL = c.ttl
+	return m, nil
+}
+
+// checkBody says whether the broker takes a body of that size.
+func checkBody(size, limit int) error {
+	if size > limit {
+		return fmt.Errorf("%w: the body has %d bytes; the limit is %d (max_message_size)", messaging.ErrTooLarge, size, limit)
+	}
+	return nil
+}
+
+// checkPublishing says whether the broker takes p. What cannot be written in
+// AMQP would cost the connection and everything that is on its way: all but
+// the body must fit into one frame.
+func checkPublishing(p *amqp.Publishing, limit int) error {
+	if err := checkBody(len(p.Body), limit); err != nil {
+		return err
+	}
+	const properties = 14*(1+maxShort) + 64 // room for everything but the headers
+	if size := tableSize(p.Headers); size > frameSize-properties {
+		return fmt.Errorf("%w: the headers have %d bytes; the limit is %d", messaging.ErrTooLarge, size, frameSize-properties)
+	}
+	if len(p.Headers) > maxHeaders {
+		return fmt.Errorf("%w: there are %d headers; the limit is %d", messaging.ErrTooLarge, len(p.Headers), maxHeaders)
+	}
+	return checkProperties(p)
+}
+
+// maxHeaders leaves room for those that are added on the way: amqp091-go
+// closes a connection that brings it a table of more than 8192.
+const maxHeaders = 8000
+
+// tableSize is how many bytes a table takes on the wire (AMQP 0-9-1, section
+// 4.2.5.5).
+func tableSize(t amqp.Table) int {
+	size := 4
+	for key, value := range t {
+		size += 1 + len(key) + fieldSize(value)
+	}
+	return size
+}
+
+func fieldSize(v any) int {
+	switch v := v.(type) {
+	case string:
+		return 5 + len(v)
+	case []byte:
+		return 5 + len(v)
+	case amqp.Table:
+		return 1 + tableSize(v)
+	case []any:
+		size := 5
+		for _, value := range v {
+			size += fieldSize(value)
+		}
+		return size
+	default:
+		return 9 // the largest of the others
+	}
+}
+
+// checkProperties says whether AMQP can carry what a Marshaler made.
+func checkProperties(p *amqp.Publishing) error {
+	for _, f := range [...]struct{ name, value string }{
+		{"content_type", p.ContentType}, {"content_encoding", p.ContentEncoding}, {"correlation_id", p.CorrelationId},
+		{"reply_to", p.ReplyTo}, {"expiration", p.Expiration}, {"message_id", p.MessageId}, {"type", p.Type},
+		{"user_id", p.UserId}, {"app_id", p.AppId},
+	} {
+		if len(f.value) > maxShort {
+			return fmt.Errorf("marshal: property %s has %d bytes; the limit is %d", f.name, len(f.value), maxShort)
+		}
+	}
+	for key := range p.Headers {
+		if len(key) > maxShort {
+			return fmt.Errorf("marshal: a header's name has %d bytes; the limit is %d", len(key), maxShort)
+		}
+	}
+	if err := p.Headers.Validate(); err != nil {
+		return fmt.Errorf("marshal: %w", err)
+	}
+	return nil
+}

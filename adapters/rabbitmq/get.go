@@ -1,0 +1,161 @@
+package rabbitmq
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warrenmq/warren/pkg/messaging"
+)
+
+// Get implements [messaging.Getter] by basic.get: each message costs a round
+// trip to the broker. A queue that does not exist is ErrNotFound. The message
+// is held, on a channel of its own, until it is settled.
+func (b *Broker) Get(ctx context.Context, from messaging.Source) (*messaging.Pending, error) {
+	if err := from.Validate(); err != nil {
+		return nil, fmt.Errorf("get: %w", err)
+	}
+	src := from.WithDefaults()
+	doing := "get from " + src.Address.String()
+	if src.Address.IsTopic() {
+		return nil, fmt.Errorf("%s: %w", doing, errTopics)
+	}
+	if err := b.enter(doing); err != nil {
+		return nil, err
+	}
+	defer b.calls.Done()
+	for {
+		p, err := b.get(ctx, src)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", doing, explain(err))
+		}
+		if p != nil {
+			return p, nil
+		}
+	}
+}
+
+// fetched is a message that basic.get has brought, on its channel.
+type fetched struct {
+	gen *generation
+	ch  *amqp.Channel
+	raw amqp.Delivery
+	ok  bool // there was one
+}
+
+// get returns a message, or nil where there was one that is not to be seen.
+func (b *Broker) get(ctx context.Context, src messaging.Source) (*messaging.Pending, error) {
+	f, err := b.fetch(ctx, src)
+	if err != nil {
+		return nil, err
+	}
+	if !f.ok {
+		return nil, messaging.ErrEmpty
+	}
+	h := &held{b: b, src: src, fetched: f, job: &job{raw: f.raw}}
+	h.job.control = takeControl(&h.job.raw)
+	if h.job.control.expired(&h.job.raw, time.Now()) {
+		return nil, h.settle(nil)
+	}
+	if err := h.job.decode(b.cfg, src.Address); err != nil {
+		return nil, h.undecodable(err)
+	}
+	return messaging.NewPending(h.job.delivery, h.settle), nil
+}
+
+// fetch asks the broker. What comes too late goes back to its queue with the
+// channel.
+func (b *Broker) fetch(ctx context.Context, src messaging.Source) (fetched, error) {
+	var mu sync.Mutex
+	var got fetched
+	gone := false
+	err := b.ask(ctx, func(g *generation) error {
+		ch, err := g.borrow()
+		if err != nil {
+			return err
+		}
+		raw, ok, err := ch.Get(src.Address.Name(), src.AutoAck)
+		if err != nil || !ok {
+			g.giveBack(ch)
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if gone {
+			_ = ch.Close()
+			return nil
+		}
+		got = fetched{gen: g, ch: ch, raw: raw, ok: true}
+		return nil
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	gone = true
+	if err != nil && got.ok {
+		b.tasks.Go(func() { _ = got.ch.Close() })
+	}
+	return got, err
+}
+
+// held is a message that its receiver settles.
+type held struct {
+	fetched
+	b   *Broker
+	src messaging.Source
+	job *job
+}
+
+// openWay implements way.
+func (h *held) openWay(ctx context.Context, queue string, delay time.Duration) error {
+	return h.b.openWay(ctx, queue, delay)
+}
+
+// settle carries out a verdict. An error says that the message will come
+// again.
+func (h *held) settle(verdict error) error {
+	if h.src.AutoAck {
+		h.gen.giveBack(h.ch)
+		return nil
+	}
+	return h.carryOut(messaging.Decide(verdict, h.job.attempt(), h.src.Retry))
+}
+
+func (h *held) undecodable(err error) error {
+	h.b.cfg.log.Warn("dead-lettering message that cannot be decoded", "id", h.raw.MessageId, "from", h.src.Address,
+		"to", h.src.Retry.DeadLetter, "error", err)
+	return h.carryOut(messaging.Decision{Action: messaging.DeadLetter, Reason: messaging.ReasonUndecodable, Err: err})
+}
+
+func (h *held) carryOut(dec messaging.Decision) error {
+	doing := fmt.Sprintf("settle message %s from %s", h.raw.MessageId, h.src.Address)
+	if err := h.b.enterLate(doing); err != nil {
+		return err
+	}
+	defer h.b.calls.Done()
+	defer h.gen.giveBack(h.ch)
+	if dec.Action == messaging.Release {
+		return h.answered(doing, h.ch.Nack(h.raw.DeliveryTag, false, true))
+	}
+	if dec.Action != messaging.Acknowledge {
+		if err := h.b.place(h.b.life, h, h.job, h.src, dec); err != nil {
+			return fmt.Errorf("%s: %s: %w", doing, dec.Action, h.back(err))
+		}
+	}
+	return h.answered(doing, h.ch.Ack(h.raw.DeliveryTag, false))
+}
+
+// back returns the message to its queue, because its copy could not be stored.
+func (h *held) back(err error) error {
+	_ = h.ch.Reject(h.raw.DeliveryTag, true) // fails only with the channel, which returns it too
+	return err
+}
+
+func (h *held) answered(doing string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w; it is delivered again", doing, explain(err))
+	}
+	return nil
+}

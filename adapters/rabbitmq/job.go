@@ -1,0 +1,59 @@
+package rabbitmq
+
+import (
+	"log/slog"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warrenmq/warren/pkg/messaging"
+)
+
+// job is a received message on its way through a handler.
+type job struct {
+	delivery messaging.Delivery // the handler's, who may change it
+	raw      amqp.Delivery      // as it came, without control headers
+	control  control
+	on       *consumer
+}
+
+// Delivery implements [messaging.Job].
+func (j *job) Delivery() *messaging.Delivery { return &j.delivery }
+
+// attempt is which one this is, counted from 1. The delivery has it as well,
+// but may have been changed.
+func (j *job) attempt() int { return j.control.failures + 1 }
+
+func (j *job) decode(cfg *config, from messaging.Address) error {
+	m, err := decode(cfg.marshaler, j.raw, &j.control)
+	j.delivery = messaging.Delivery{
+		Message:     m,
+		From:        from,
+		Attempt:     j.attempt(),
+		Redelivered: j.raw.Redelivered || j.control.failures > 0,
+	}
+	return err
+}
+
+// undecodable gives up a message that the Marshaler cannot read. It is moved
+// as it came.
+func (j *job) undecodable(log *slog.Logger, src messaging.Source, err error) {
+	log.Warn("dead-lettering message that cannot be decoded", "id", j.raw.MessageId, "from", src.Address,
+		"to", src.Retry.DeadLetter, "error", err)
+	j.Settle(messaging.Decision{Action: messaging.DeadLetter, Reason: messaging.ReasonUndecodable, Err: err})
+}
+
+// Settle implements [messaging.Job]. It does not wait for the broker, but with
+// AutoAck for the connection to have taken the acknowledgement.
+func (j *job) Settle(dec messaging.Decision) {
+	c, tag := j.on, j.raw.DeliveryTag
+	switch {
+	case dec.Action == messaging.Release:
+		c.acks.requeue(tag, false)
+	case dec.Action != messaging.Acknowledge:
+		c.s.moves.Go(func() { c.move(j, dec) })
+	case c.s.src.AutoAck:
+		c.acks.ackNow(tag)
+	default:
+		c.acks.ack(tag)
+	}
+}

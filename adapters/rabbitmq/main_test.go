@@ -1,0 +1,9 @@
+package rabbitmq
+
+import (
+	"testing"
+
+	"github.com/warrenmq/warren/internal/rabbitmqtest"
+)
+
+func TestMain(m *testing.M) { rabbitmqtest.Main(m) }

@@ -1,0 +1,109 @@
+package rabbitmq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warrenmq/warren/pkg/messaging"
+)
+
+// errTopics says what is missing, for errors.Is(err, errors.ErrUnsupported).
+var errTopics = fmt.Errorf("topics are not there yet on RabbitMQ: %w", errors.ErrUnsupported)
+
+// Declare implements [messaging.Manager]. A durable queue is a quorum queue
+// unless the URL says queue_type=classic. An exclusive queue belongs to this
+// Broker: it is declared again, empty, when the connection was lost.
+func (b *Broker) Declare(ctx context.Context, q messaging.QueueSpec) error {
+	if err := q.Validate(); err != nil {
+		return fmt.Errorf("declare: %w", err)
+	}
+	doing := "declare " + messaging.Queue(q.Name).String()
+	err := b.manage(ctx, doing, func(g *generation) error { return b.declare(g, q) })
+	if err == nil && q.Exclusive {
+		b.mu.Lock()
+		b.exclusives[q.Name] = q
+		b.mu.Unlock()
+	}
+	return err
+}
+
+// Bind implements [messaging.Manager]. Topics are not there yet: the error
+// wraps errors.ErrUnsupported.
+func (b *Broker) Bind(_ context.Context, from messaging.Source) error {
+	if err := from.Validate(); err != nil {
+		return fmt.Errorf("bind: %w", err)
+	}
+	if !from.Address.IsTopic() {
+		return fmt.Errorf("bind: Source.Address is %s; only a topic has groups", from.Address)
+	}
+	return fmt.Errorf("bind %s: %w", from.Address, errTopics)
+}
+
+// Inspect implements [messaging.Manager]. RabbitMQ does not tell over AMQP how
+// many messages are unsettled: QueueInfo.Unsettled is [messaging.Unknown].
+func (b *Broker) Inspect(ctx context.Context, q messaging.Address) (messaging.QueueInfo, error) {
+	info := messaging.QueueInfo{Address: q, Unsettled: messaging.Unknown}
+	err := b.manageQueue(ctx, "inspect", q, func(g *generation) error {
+		found, err := look(g, q.Name())
+		info.Ready, info.Consumers = found.Messages, found.Consumers
+		return err
+	})
+	return info, err
+}
+
+// Purge implements [messaging.Manager].
+func (b *Broker) Purge(ctx context.Context, q messaging.Address) (int, error) {
+	var purged int
+	err := b.manageQueue(ctx, "purge", q, func(g *generation) error {
+		return g.do(func(ch *amqp.Channel) (err error) {
+			purged, err = ch.QueuePurge(q.Name(), false)
+			return err
+		})
+	})
+	return purged, err
+}
+
+// Delete implements [messaging.Manager].
+func (b *Broker) Delete(ctx context.Context, a messaging.Address) error {
+	err := b.manageQueue(ctx, "delete", a, func(g *generation) error {
+		return g.do(func(ch *amqp.Channel) error {
+			_, err := ch.QueueDelete(a.Name(), false, false, false)
+			return err
+		})
+	})
+	if errors.Is(err, messaging.ErrNotFound) {
+		err = nil
+	}
+	if err == nil {
+		b.mu.Lock()
+		delete(b.exclusives, a.Name())
+		b.mu.Unlock()
+	}
+	return err
+}
+
+func (b *Broker) manageQueue(ctx context.Context, verb string, q messaging.Address, f func(*generation) error) error {
+	if err := q.Validate(); err != nil {
+		return fmt.Errorf("%s: %w", verb, err)
+	}
+	doing := verb + " " + q.String()
+	if q.IsTopic() {
+		return fmt.Errorf("%s: %w", doing, errTopics)
+	}
+	return b.manage(ctx, doing, f)
+}
+
+// manage asks the broker for something and says what it was in the error.
+func (b *Broker) manage(ctx context.Context, doing string, f func(*generation) error) error {
+	if err := b.enter(doing); err != nil {
+		return err
+	}
+	defer b.calls.Done()
+	if err := b.ask(ctx, f); err != nil {
+		return fmt.Errorf("%s: %w", doing, mismatch(err))
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+package rabbitmq
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	wamqp "github.com/ThreeDotsLabs/watermill-amqp/v2/pkg/amqp"
+	"github.com/ThreeDotsLabs/watermill/message"
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// The metadata of a Watermill message that stands for what a
+// [messaging.Message] has besides ID, Headers and Body. [Marshaler] makes AMQP
+// properties of them and back; with another Marshaler they travel as the
+// headers that it makes of metadata.
+const (
+	MetadataType          = "_warren_type"
+	MetadataContentType   = "_warren_content_type"
+	MetadataCorrelationID = "_warren_correlation_id"
+	MetadataReplyTo       = "_warren_reply_to"
+	MetadataTime          = "_warren_time" // milliseconds since 1970, UTC
+)
+
+// metadataPrefix begins all of them.
+const metadataPrefix = "_warren_"
+
+// Marshaler makes AMQP messages of Watermill messages, and back. It is a
+// superset of watermill-amqp's DefaultMarshaler: both understand what the other
+// makes. Added are the AMQP properties (message_id, type, content_type,
+// correlation_id, reply_to, timestamp), which programs without Watermill read,
+// and that no header fails: what is no string is rendered as one.
+//
+// An integer is rendered in decimal, a boolean as true or false, a timestamp in
+// RFC 3339, bytes as they are where they are UTF-8 and in base64 otherwise, an
+// array or a table in JSON, and a void as the empty string.
+//
+// The zero value is ready. It can be used with watermill-amqp as well.
+type Marshaler struct{}
+
+var _ wamqp.Marshaler = Marshaler{}
+
+// Marshal implements watermill-amqp's Marshaler. Messages are persistent. It
+// never fails.
+func (Marshaler) Marshal(m *message.Message) (amqp.Publishing, error) {
+	p := amqp.Publishing{
+		MessageId:    short(m.UUID),
+		DeliveryMode: amqp.Persistent,
+		Headers:      make(amqp.Table, len(m.Metadata)+1),
+		Body:         m.Payload,
+	}
+	p.Headers[wamqp.DefaultMessageUUIDHeaderKey] = m.UUID
+	for key, value := range m.Metadata {
+		if !strings.HasPrefix(key, metadataPrefix) || !setProperty(&p, key, value) {
+			p.Headers[key] = value
+		}
+	}
+	return p, nil
+}
+
+// setProperty makes a property of reserved metadata. It returns false where
+// the metadata is to be a header: the time as well, since AMQP's has seconds,
+// and what does not fit.
+func setProperty(p *amqp.Publishing, key, value string) bool {
+	if len(value) > maxShort {
+		return false
+	}
+	switch key {
+	case MetadataType:
+		p.Type = value
+	case MetadataContentType:
+		p.ContentType = value
+	case MetadataCorrelationID:
+		p.CorrelationId = value
+	case MetadataReplyTo:
+		p.ReplyTo = value
+	case MetadataTime:
+		if ms, err := strconv.ParseInt(value, 10, 64); err == nil {
+			p.Timestamp = time.UnixMilli(ms)
+		}
+		return false
+	default:
+		return false
+	}
+	return true
+}
+
+// Unmarshal implements watermill-amqp's Marshaler. It never fails.
+func (Marshaler) Unmarshal(d amqp.Delivery) (*message.Message, error) {
+	m := &message.Message{Payload: d.Body, Metadata: make(message.Metadata, len(d.Headers)+5)}
+	for key, value := range d.Headers {
+		m.Metadata[key] = headerText(value)
+	}
+	m.UUID = m.Metadata[wamqp.DefaultMessageUUIDHeaderKey]
+	delete(m.Metadata, wamqp.DefaultMessageUUIDHeaderKey)
+	if m.UUID == "" {
+		m.UUID = d.MessageId
+	}
+	for key, value := range map[string]string{
+		MetadataType:          d.Type,
+		MetadataContentType:   d.ContentType,
+		MetadataCorrelationID: d.CorrelationId,
+		MetadataReplyTo:       d.ReplyTo,
+	} {
+		if value != "" {
+			m.Metadata[key] = value
+		}
+	}
+	if !sameSecond(m.Metadata[MetadataTime], d.Timestamp) {
+		m.Metadata[MetadataTime] = strconv.FormatInt(d.Timestamp.UnixMilli(), 10)
+	}
+	return m, nil
+}
+
+// sameSecond says whether the header has the timestamp with more digits. One
+// that differs is left over from another message: the property counts.
+func sameSecond(ms string, timestamp time.Time) bool {
+	if timestamp.IsZero() {
+		return true
+	}
+	n, err := strconv.ParseInt(ms, 10, 64)
+	return err == nil && time.UnixMilli(n).Unix() == timestamp.Unix()
+}
+
+// maxShort is the longest text of an AMQP property, in bytes (AMQP 0-9-1,
+// section 4.2.5.3).
+const maxShort = 255
+
+// short leaves out what does not fit into a property.
+func short(s string) string {
+	if len(s) > maxShort {
+		return ""
+	}
+	return s
+}

@@ -1,0 +1,102 @@
+package rabbitmq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warrenmq/warren/pkg/messaging"
+)
+
+// move takes a message to where it goes after a failure: a copy is stored
+// there first, then the original is acknowledged. Where the copy cannot be
+// stored until the consumer ends, the original goes back to its queue.
+func (c *consumer) move(j *job, dec messaging.Decision) {
+	for attempt := 0; ; attempt++ {
+		err := c.s.b.place(c.ctx, c, j, c.s.src, dec)
+		if err == nil {
+			c.acks.ack(j.raw.DeliveryTag)
+			return
+		}
+		if c.ctx.Err() != nil || !c.reportAndPause(j, dec, attempt, err) {
+			c.acks.requeue(j.raw.DeliveryTag, true)
+			return
+		}
+	}
+}
+
+// reportAndPause says that a message cannot be moved, and waits.
+func (c *consumer) reportAndPause(j *job, dec messaging.Decision, attempt int, err error) bool {
+	err = fmt.Errorf("%s of message %s from %s: %w", dec.Action, j.raw.MessageId, c.s.src.Address, err)
+	c.s.b.note(err)
+	if attempt == 0 {
+		c.s.b.cfg.log.Warn("cannot move a message, trying on", "id", j.raw.MessageId, "from", c.s.src.Address,
+			"action", dec.Action.String(), "error", err)
+	}
+	return pause(c.ctx, backoff(attempt, reconnectFirst, reconnectMost))
+}
+
+// way makes sure that there is a way through the wait queues.
+type way interface {
+	openWay(ctx context.Context, queue string, delay time.Duration) error
+}
+
+// openWay opens it once for a consumer: while it lives, its queue has not been
+// deleted.
+func (c *consumer) openWay(ctx context.Context, queue string, delay time.Duration) error {
+	c.way.Lock()
+	defer c.way.Unlock()
+	if delay <= c.far {
+		return nil
+	}
+	if err := c.s.b.openWay(ctx, queue, delay); err != nil {
+		return err
+	}
+	c.far = delay
+	return nil
+}
+
+// place stores a copy of j's message where dec says, and waits until the
+// broker has confirmed that.
+func (b *Broker) place(ctx context.Context, w way, j *job, src messaging.Source, dec messaging.Decision) error {
+	if dec.Action == messaging.DeadLetter {
+		return b.placeDead(ctx, src.Retry.DeadLetter.Name(), deadCopy(&j.raw, src.Address, j.attempt(), dec))
+	}
+	queue := src.Address.Name()
+	p := retryCopy(&j.raw, &j.control, j.attempt(), time.Now())
+	if dec.Wait == 0 {
+		return b.store(ctx, toQueue(queue, p))
+	}
+	if err := w.openWay(ctx, queue, dec.Wait); err != nil {
+		return explain(err)
+	}
+	return b.store(ctx, delayed(p, queue, dec.Wait))
+}
+
+// placeDead stores a dead letter. Where its queue was deleted meanwhile, it is
+// declared again.
+func (b *Broker) placeDead(ctx context.Context, queue string, p amqp.Publishing) error {
+	err := b.store(ctx, toQueue(queue, p))
+	if !errors.Is(err, messaging.ErrUnroutable) {
+		return err
+	}
+	if err := b.ask(ctx, func(g *generation) error { return b.ensure(g, queue) }); err != nil {
+		return fmt.Errorf("declare the dead-letter queue %s again: %w", queue, explain(err))
+	}
+	return b.store(ctx, toQueue(queue, p))
+}
+
+// toQueue is p on the way to a queue, by the exchange that knows all of them.
+func toQueue(queue string, p amqp.Publishing) outgoing {
+	return outgoing{key: queue, mandatory: true, publishing: p}
+}
+
+func (b *Broker) store(ctx context.Context, m outgoing) error {
+	if errs := b.publisher.send(ctx, []outgoing{m}); errs != nil {
+		return errs[0]
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+package rabbitmq
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// socket is the network connection as amqp091-go sees it: one whose reads and
+// writes end. amqp091-go by itself waits for ever to write to a peer that no
+// longer reads, holding the locks that Close and the reader need; and it does
+// not notice a peer that went silent right after the connection was opened.
+//
+// It deliberately has none of net.Conn's other methods: amqp091-go would use
+// them to set deadlines of its own.
+type socket struct {
+	conn    net.Conn
+	raw     net.Conn     // what conn runs over: closing it never waits, where TLS would still send a goodbye
+	timeout atomic.Int64 // nanoseconds that one read or write may take; 0 is no limit
+
+	mu      sync.Mutex
+	failure error // the first one, which is the cause of all others
+}
+
+func newSocket(conn, raw net.Conn) *socket { return &socket{conn: conn, raw: raw} }
+
+// limit sets how long one read or write may take from now on.
+func (s *socket) limit(d time.Duration) { s.timeout.Store(int64(d)) }
+
+func (s *socket) deadline() time.Time {
+	if d := time.Duration(s.timeout.Load()); d > 0 {
+		return time.Now().Add(d)
+	}
+	return time.Time{}
+}
+
+// Read fails when nothing came for too long, not even a heartbeat.
+func (s *socket) Read(p []byte) (int, error) {
+	if err := s.conn.SetReadDeadline(s.deadline()); err != nil {
+		return 0, s.fail(err)
+	}
+	n, err := s.conn.Read(p)
+	if err != nil {
+		return n, s.fail(err)
+	}
+	return n, nil
+}
+
+// Write fails when the peer took nothing for too long.
+func (s *socket) Write(p []byte) (int, error) {
+	if err := s.conn.SetWriteDeadline(s.deadline()); err != nil {
+		return 0, s.fail(err)
+	}
+	n, err := s.conn.Write(p)
+	if err != nil {
+		return n, s.fail(err)
+	}
+	return n, nil
+}
+
+// Close implements [io.Closer].
+func (s *socket) Close() error {
+	s.fail(errCut)
+	return nil
+}
+
+// cut ends the connection without a word, and with it whatever waits for it.
+func (s *socket) cut() { s.fail(errCut) }
+
+var errCut = errors.New("the connection was closed")
+
+// fail closes the connection, so that a writer does not go on waiting where
+// the reader has found out, and keeps the first error.
+func (s *socket) fail(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failure == nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = fmt.Errorf("no sign of life from the broker for %s: %w", time.Duration(s.timeout.Load()), err)
+		}
+		s.failure = err
+		_ = s.raw.Close()
+	}
+	return err
+}
+
+// cause is why the connection ended, nil while it lives or where it was closed
+// on purpose.
+func (s *socket) cause() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if errors.Is(s.failure, errCut) {
+		return nil
+	}
+	return s.failure
+}

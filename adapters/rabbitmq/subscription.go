@@ -1,0 +1,252 @@
+package rabbitmq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warrenmq/warren/pkg/messaging"
+)
+
+// Subscribe implements [messaging.Subscriber]. Acknowledgements are sent
+// together, within 3 ms and a quarter of the prefetch.
+//
+// With Source.AutoAck, each message is acknowledged, and that is written to the
+// connection, before its handler runs. It can come twice all the same where
+// the connection breaks just then: AMQP does not answer acknowledgements.
+//
+// What the broker refuses when the subscription begins (no permission, a queue
+// that is exclusive to somebody else) is an error; later it is logged, shown
+// by Health and tried again.
+func (b *Broker) Subscribe(ctx context.Context, from messaging.Source, h messaging.Handler) error {
+	src, err := messaging.CheckSubscribe(from, h)
+	if err != nil {
+		return err
+	}
+	doing := "subscribe to " + src.Address.String()
+	if src.Address.IsTopic() {
+		return fmt.Errorf("%s: %w", doing, errTopics)
+	}
+	if err := b.enterDrain(doing); err != nil {
+		return err
+	}
+	defer b.drains.Done()
+	if ctx.Err() != nil {
+		return nil // it ended before it began
+	}
+	s := newSubscription(b, src)
+	if err := s.run(ctx, h); err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return nil
+}
+
+// subscription is one call of Subscribe. It outlives connections: each is a
+// consumer of its own.
+type subscription struct {
+	b     *Broker
+	src   messaging.Source
+	queue string
+
+	last    context.Context // ends when nothing is waited for any more
+	expire  context.CancelFunc
+	handled chan struct{}  // closed when no handler runs any more
+	moves   sync.WaitGroup // messages on their way to another queue
+
+	mu      sync.Mutex
+	present *consumer     // nil while there is none
+	changed chan struct{} // closed when present changes
+}
+
+func newSubscription(b *Broker, src messaging.Source) *subscription {
+	s := &subscription{
+		b: b, src: src, queue: src.Address.Name(),
+		handled: make(chan struct{}),
+		changed: make(chan struct{}),
+	}
+	s.last, s.expire = context.WithCancel(b.life)
+	return s
+}
+
+// farewellGrace is how long the broker may take to answer the last requests
+// of a subscription whose ShutdownTimeout is over.
+const farewellGrace = time.Second
+
+func (s *subscription) run(ctx context.Context, h messaging.Handler) error {
+	defer s.expire()
+	intake, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(s.b.intake, stop)()
+
+	var kept error
+	var keeper sync.WaitGroup
+	keeper.Go(func() {
+		defer stop()
+		kept = s.keep(intake)
+	})
+	err := messaging.Workers{Source: s.src, Handler: h, Next: s.next, Stop: s.limit, Cut: s.b.cut, Log: s.b.cfg.log}.Run(intake)
+	close(s.handled)
+	keeper.Wait()
+	if s.b.intake.Err() != nil {
+		err = errors.Join(messaging.ErrClosed, err)
+	}
+	return errors.Join(err, kept)
+}
+
+// limit is called when the intake has ended: from now on, time runs.
+func (s *subscription) limit() {
+	timer := time.AfterFunc(s.src.ShutdownTimeout+farewellGrace, s.expire)
+	context.AfterFunc(s.last, func() { timer.Stop() })
+}
+
+// keep sees to it that there is a consumer until intake ends, then says
+// goodbye.
+func (s *subscription) keep(intake context.Context) error {
+	was := false // there has been one
+	for attempt := 0; ; attempt++ {
+		c, err := s.connect(intake)
+		switch {
+		case intake.Err() != nil:
+			s.discard(c)
+			return nil
+		case err == nil:
+			was = true
+			began := time.Now()
+			s.enter(c)
+			err = c.watch(intake)
+			if err == nil {
+				return s.farewell(c)
+			}
+			s.leave(c)
+			if time.Since(began) > reconnectMost {
+				attempt = 0
+			}
+		case !was && code(err) != 0:
+			return explain(err)
+		}
+		s.b.note(fmt.Errorf("subscription to %s: %w", s.src.Address, explain(err)))
+		if attempt > 0 {
+			pause(intake, backoff(attempt-1, reconnectFirst, reconnectMost))
+		}
+	}
+}
+
+// connect makes a consumer. When intake ends meanwhile, what is made all the
+// same is thrown away.
+func (s *subscription) connect(intake context.Context) (*consumer, error) {
+	var mu sync.Mutex
+	var made *consumer
+	gone := false
+	err := s.b.ask(intake, func(g *generation) error {
+		c, err := newConsumer(s, g)
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil && gone {
+			c.stop()
+			return c.close()
+		}
+		made = c
+		return err
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	gone = true
+	return made, err
+}
+
+// discard closes a consumer without waiting for the broker's answer.
+func (s *subscription) discard(c *consumer) {
+	if c != nil {
+		c.stop()
+		s.b.tasks.Go(func() { _ = c.close() })
+	}
+}
+
+func (s *subscription) set(c *consumer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.present = c
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+func (s *subscription) enter(c *consumer) {
+	s.set(c)
+	s.b.active.Add(1)
+	s.b.cfg.log.Info("subscribed", "queue", s.queue, "consumer", c.tag)
+	if s.src.Ready != nil {
+		s.src.Ready()
+	}
+}
+
+// leave gives up a consumer that was lost. Its messages come again.
+func (s *subscription) leave(c *consumer) {
+	s.set(nil)
+	s.b.active.Add(-1)
+	s.discard(c)
+}
+
+// next waits for a message to handle.
+func (s *subscription) next(ctx context.Context) messaging.Job {
+	for {
+		s.mu.Lock()
+		c, changed := s.present, s.changed
+		s.mu.Unlock()
+		var deliveries <-chan amqp.Delivery
+		if c != nil {
+			deliveries = c.deliveries
+		}
+		select {
+		case raw, open := <-deliveries:
+			if open {
+				if j := c.accept(raw); j != nil {
+					return j
+				}
+				continue
+			}
+			select { // closed is no message: wait for the next consumer
+			case <-changed:
+			case <-ctx.Done():
+				return nil
+			}
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// errUnheard says that the last acknowledgements may be lost.
+var errUnheard = errors.New("the connection was lost while draining; what was settled last may be delivered again")
+
+// farewell ends the consumer in order: no new messages, back with those that
+// were not started, and when the handlers have ended, everything that they
+// settled is settled at the broker, which its last answer proves.
+func (s *subscription) farewell(c *consumer) error {
+	defer s.b.active.Add(-1)
+	heard := s.within(c.cancel)
+	<-s.handled
+	s.moves.Wait()
+	c.stop()
+	var err error
+	if heard && s.within(func() { err = c.close() }) && err == nil {
+		return nil
+	}
+	return errUnheard
+}
+
+// within runs f, which waits for the broker, and says whether it ended in time.
+func (s *subscription) within(f func()) bool {
+	done := make(chan struct{})
+	s.b.tasks.Go(func() { defer close(done); f() })
+	select {
+	case <-done:
+		return true
+	case <-s.last.Done():
+		return false
+	}
+}
