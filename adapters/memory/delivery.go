@@ -1,6 +1,8 @@
 package memory
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/warrenmq/warren/pkg/messaging"
@@ -15,16 +17,14 @@ type delivery struct {
 }
 
 func newDelivery(h handout, src *messaging.Source) *delivery {
-	return &delivery{
-		hold: h.hold,
-		src:  src,
-		out: messaging.Delivery{
-			Message:     h.e.msg.Clone(),
-			From:        h.q.address,
-			Attempt:     h.attempt,
-			Redelivered: h.redelivered,
-		},
-	}
+	d := &delivery{hold: h.hold, src: src}
+	d.out.Message = h.e.msg
+	d.out.Headers = maps.Clone(h.e.msg.Headers)
+	d.out.Body = slices.Clone(h.e.msg.Body)
+	d.out.From = h.q.address
+	d.out.Attempt = h.attempt
+	d.out.Redelivered = h.redelivered
+	return d
 }
 
 // Delivery implements [messaging.Job].
@@ -46,6 +46,8 @@ func (d *delivery) settle(dec messaging.Decision) bool {
 		return false
 	}
 	switch dec.Action {
+	case messaging.Acknowledge:
+		d.e.free()
 	case messaging.Release:
 		// Workers gives no error for what no handler has seen.
 		d.e.redelivered = d.e.redelivered || dec.Err != nil
@@ -103,34 +105,31 @@ func (d *delivery) deadLetter(dec messaging.Decision) bool {
 	return true
 }
 
-// deadEntry is e as a new message of a dead-letter queue. It shares e's body,
-// which nobody changes.
+// deadEntry is e as a new message of a dead-letter queue.
 func deadEntry(e *entry, from messaging.Address, attempt int, dec messaging.Decision) *entry {
-	dead := &entry{msg: e.msg, attempt: 1}
+	dead := newEntry(&e.msg)
 	dead.msg.TTL, dead.msg.Delay = 0, 0
-	dead.msg.Headers = messaging.DeadLetterHeaders(from, attempt, dec)
-	for k, v := range e.msg.Headers {
-		if _, set := dead.msg.Headers[k]; !set {
-			dead.msg.Headers[k] = v
-		}
+	if dead.msg.Headers == nil {
+		dead.msg.Headers = map[string]string{}
 	}
+	maps.Copy(dead.msg.Headers, messaging.DeadLetterHeaders(from, attempt, dec))
 	return dead
 }
 
 // store adds e to a queue, which it creates where it is missing. It says no
 // where the queue is full and refuses.
 func (b *Broker) store(name string, e *entry) bool {
-	for {
-		b.mu.RLock()
-		if q := b.queues[name]; q != nil {
-			defer b.mu.RUnlock()
-			q.mu.Lock()
-			defer q.mu.Unlock()
-			return q.publish(e) == nil
-		}
+	b.mu.RLock()
+	for b.queues[name] == nil {
 		b.mu.RUnlock()
 		b.mu.Lock()
 		b.declare(messaging.QueueSpec{Name: name})
 		b.mu.Unlock()
+		b.mu.RLock()
 	}
+	defer b.mu.RUnlock()
+	q := b.queues[name]
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.publish(e) == nil
 }

@@ -1,6 +1,8 @@
 package memory
 
 import (
+	"maps"
+	"sync"
 	"time"
 
 	"github.com/warrenmq/warren/pkg/messaging"
@@ -20,14 +22,37 @@ type entry struct {
 	timed       int32         // index in expiring or waiting, from 1; 0 is not in it
 	attempt     int32
 	redelivered bool
+	lost        bool // a hold on it was lost, so whoever had that may still look at it
 }
+
+// entries are acknowledged ones that wait to be used again with the memory of
+// their bodies: memory that is used once is most of the cost of a message.
+var entries = sync.Pool{New: func() any { return new(entry) }}
 
 // newEntry copies what was published. Times have milliseconds, as on the wire.
 func newEntry(m *messaging.Message) *entry {
-	e := &entry{msg: m.Clone(), attempt: 1}
+	e := entries.Get().(*entry)
+	body := e.msg.Body[:0]
+	if n := len(m.Body); cap(body) < n || cap(body) > 2*n {
+		body = nil // too small, or wasted for as long as the message waits
+	}
+	body = append(body, m.Body...)
+	e.msg = *m
+	e.msg.Headers = maps.Clone(m.Headers)
+	e.msg.Body = body
 	e.msg.Time = time.UnixMilli(m.Time.UnixMilli()).UTC()
 	e.msg.TTL = roundUp(m.TTL)
+	e.attempt = 1
 	return e
+}
+
+// free gives up an entry that was acknowledged and so is in no queue.
+func (e *entry) free() {
+	if e.lost {
+		return
+	}
+	*e = entry{msg: messaging.Message{Body: e.msg.Body}}
+	entries.Put(e)
 }
 
 // roundUp makes whole milliseconds of d, as AMQP counts them.

@@ -59,7 +59,7 @@ func (q *queue) lose(why error) bool {
 	for e := q.held.head; e != nil; e = q.held.head {
 		q.held.remove(e)
 		e.tag = 0
-		e.redelivered = true
+		e.redelivered, e.lost = true, true
 		q.putBack(e)
 	}
 	q.trim()

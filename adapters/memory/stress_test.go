@@ -103,7 +103,8 @@ func stressPublish(t *testing.T, b *memory.Broker, l *ledger, random *rand.Rand)
 	for range 200 {
 		msgs := make([]*messaging.Message, 1+random.IntN(5))
 		for i := range msgs {
-			msgs[i] = &messaging.Message{ID: messaging.NewID(), Body: []byte("x")}
+			msgs[i] = &messaging.Message{ID: messaging.NewID()}
+			msgs[i].Body = []byte(msgs[i].ID)
 			if random.IntN(4) == 0 {
 				msgs[i].Delay = time.Duration(random.IntN(1000)) * time.Millisecond
 			}
@@ -128,16 +129,20 @@ func stressSubscribe(t *testing.T, ctx context.Context, b *memory.Broker, l *led
 		if random.IntN(2) == 0 {
 			src.OrderBy = func(d *messaging.Delivery) string { return d.ID[35:] }
 		}
-		if err := b.Subscribe(stint, src, stressHandler(l)); err != nil {
+		if err := b.Subscribe(stint, src, stressHandler(t, l)); err != nil {
 			t.Error(err)
 		}
 		cancel()
 	}
 }
 
-func stressHandler(l *ledger) messaging.Handler {
+func stressHandler(t *testing.T, l *ledger) messaging.Handler {
 	return func(_ context.Context, d *messaging.Delivery) error {
 		time.Sleep(rand.N(10 * time.Millisecond))
+		if string(d.Body) != d.ID {
+			t.Errorf("message %s has the body %q", d.ID, d.Body)
+		}
+		clear(d.Body)
 		switch rand.IntN(10) {
 		case 0:
 			return errors.New("fails")

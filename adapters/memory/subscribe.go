@@ -149,14 +149,28 @@ func (s *subscription) interrupt(why error) {
 // next waits for a message to handle; nil is that there will be no more.
 func (s *subscription) next(ctx context.Context) messaging.Job {
 	for {
-		select {
-		case h := <-s.buffer:
-			if d := newDelivery(h, &s.src); !s.expired(d) {
-				return d
-			}
-		case <-ctx.Done():
+		h, ok := s.receive(ctx)
+		if !ok {
 			return nil
 		}
+		if d := newDelivery(h, &s.src); !s.expired(d) {
+			return d
+		}
+	}
+}
+
+// receive takes a message from the buffer; most often there is one.
+func (s *subscription) receive(ctx context.Context) (h handout, ok bool) {
+	select {
+	case h = <-s.buffer:
+		return h, true
+	default:
+	}
+	select {
+	case h = <-s.buffer:
+		return h, true
+	case <-ctx.Done():
+		return h, false
 	}
 }
 
