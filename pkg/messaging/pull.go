@@ -88,8 +88,8 @@ func getBySubscription(ctx context.Context, s Subscriber, from Source) (*Pending
 }
 
 // Messages returns an iterator over the messages of a queue, for a plain loop.
-// It ends after idle with no message (0 is never), when ctx ends, or with an
-// error.
+// It ends after idle with no message (0 is never), counted from when the
+// subscription has become active, when ctx ends, or with an error.
 //
 //	for m, err := range messaging.Messages(ctx, broker, src, 10*time.Second) {
 //		if err != nil {
@@ -177,12 +177,14 @@ func (p *pull) hand(ctx context.Context, d *Delivery) error {
 func (p *pull) each(idle time.Duration, yield func(*Pending, error) bool) (more bool, err error) {
 	var quiet <-chan time.Time
 	timer := time.NewTimer(max(idle, 1))
+	timer.Stop()
 	defer timer.Stop()
-	if idle > 0 {
-		quiet = timer.C
-	}
+	ready := p.ready // before it, nothing can come, and that is no quiet
 	for {
-		timer.Reset(max(idle, 1))
+		if idle > 0 && ready == nil {
+			timer.Reset(idle)
+			quiet = timer.C
+		}
 		select {
 		case m := <-p.messages:
 			var left bool
@@ -193,6 +195,8 @@ func (p *pull) each(idle time.Duration, yield func(*Pending, error) bool) (more 
 			if !more {
 				return false, nil
 			}
+		case <-ready:
+			ready = nil
 		case <-quiet:
 			return true, nil
 		case <-p.ended:

@@ -58,6 +58,36 @@ func TestMessages(t *testing.T) {
 	})
 }
 
+// late is a subscriber that becomes ready after an hour: its broker is away.
+type late struct{ subscriber }
+
+func (l late) Subscribe(ctx context.Context, from messaging.Source, h messaging.Handler) error {
+	select {
+	case <-time.After(time.Hour):
+		return l.subscriber.Subscribe(ctx, from, h)
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+func TestMessagesIdleTimeBeginsWhenReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start, n := time.Now(), 0
+		for m, err := range messaging.Messages(t.Context(), late{subscriber{feed: newFeed(1)}}, q, time.Minute) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n++
+			if err := m.Settle(nil); err != nil {
+				t.Error(err)
+			}
+		}
+		if took := time.Since(start); n != 1 || took != time.Hour+time.Minute {
+			t.Errorf("%d messages after %s", n, took)
+		}
+	})
+}
+
 func TestMessagesLeftUnsettled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFeed(3)
