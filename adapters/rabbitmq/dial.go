@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -21,8 +22,8 @@ const frameSize = 131072
 // names every host; it is fatal where trying again cannot help.
 func dialAny(ctx context.Context, c *config, role string) (*generation, error) {
 	var errs []error
-	for _, host := range c.hosts {
-		attempt, cancel := context.WithTimeout(ctx, c.connectTimeout)
+	for i, host := range c.hosts {
+		attempt, cancel := context.WithTimeout(ctx, share(ctx, c.connectTimeout, len(c.hosts)-i))
 		g, err := dial(attempt, c, host, role)
 		cancel()
 		if err == nil {
@@ -34,6 +35,15 @@ func dialAny(ctx context.Context, c *config, role string) (*generation, error) {
 		}
 	}
 	return nil, errors.Join(errs...)
+}
+
+// share is how long one of so many attempts may take, so that a host that does
+// not answer leaves time for the others.
+func share(ctx context.Context, most time.Duration, attempts int) time.Duration {
+	if deadline, limited := ctx.Deadline(); limited {
+		most = min(most, time.Until(deadline))
+	}
+	return most / time.Duration(attempts)
 }
 
 // dial opens one connection, within ctx.
@@ -128,7 +138,7 @@ func dialError(ctx context.Context, err error) error {
 		return fmt.Errorf("no answer in time (%w); is RabbitMQ running there, and is the way to it open?", context.DeadlineExceeded)
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(err, amqp.ErrFrame), errors.Is(err, amqp.ErrSyntax), isGarbage(err):
+	case isGarbage(err):
 		return &fatalError{fmt.Errorf("what answers there does not speak AMQP 0-9-1 (%w); the port is usually 5672, or 5671 with TLS", err)}
 	case isTLSRefusal(err):
 		return &fatalError{fmt.Errorf("%w; check the certificates, and that the port is the one for TLS, usually 5671", err)}
@@ -136,11 +146,11 @@ func dialError(ctx context.Context, err error) error {
 	return explain(err)
 }
 
-// isGarbage recognises a frame that could not be read, which amqp091-go passes
-// on as text.
+// isGarbage recognises that something came which is no AMQP. amqp091-go passes
+// on its own error about it as the text of another.
 func isGarbage(err error) bool {
 	var reply *amqp.Error
-	return errors.As(err, &reply) && !reply.Server && reply.Code == amqp.FrameError && reply.Reason == amqp.ErrFrame.Error()
+	return errors.As(err, &reply) && !reply.Server && reply.Code == amqp.FrameError && strings.HasPrefix(reply.Reason, "Exception (")
 }
 
 // fatalError is a failure to connect that will be the same the next time.
