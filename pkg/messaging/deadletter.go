@@ -11,7 +11,7 @@ const (
 	HeaderDeadReason   = "warren-dead-reason"   // ReasonRejected, ReasonAttempts or ReasonUndecodable
 	HeaderDeadError    = "warren-dead-error"    // the handler's error, at most 1,024 bytes of it
 	HeaderDeadAttempts = "warren-dead-attempts" // how often it was handled
-	HeaderDeadFrom     = "warren-dead-from"     // the address it was received from
+	HeaderDeadFrom     = "warren-dead-from"     // the queue it was in, e.g. "queue:hello"; of a topic's group, its queue
 	HeaderDeadTime     = "warren-dead-time"     // RFC 3339 with milliseconds, UTC
 )
 
@@ -19,9 +19,19 @@ const (
 // headers of a message (a frame of AMQP has 131,072 bytes by default).
 const maxErrorText = 1024
 
+// IsDeadLetterHeader says whether key is one of the headers that
+// [DeadLetterHeaders] adds, and that [Redrive] takes away again.
+func IsDeadLetterHeader(key string) bool {
+	switch key {
+	case HeaderDeadReason, HeaderDeadError, HeaderDeadAttempts, HeaderDeadFrom, HeaderDeadTime:
+		return true
+	}
+	return false
+}
+
 // DeadLetterHeaders returns the headers that an adapter adds to a message when
-// it moves it from an address to the dead-letter queue, at an attempt, for the
-// reason in dec.
+// it moves it from a queue to the dead-letter queue, at an attempt, for the
+// reason in dec. On a topic, from is [Source.Queue].
 func DeadLetterHeaders(from Address, attempt int, dec Decision) map[string]string {
 	text := ""
 	if dec.Err != nil {

@@ -39,6 +39,7 @@ func Chain(h Handler, mw ...Middleware) Handler {
 type verdict struct {
 	action Action
 	wait   time.Duration
+	to     Address
 	err    error
 }
 
@@ -50,6 +51,8 @@ func (v *verdict) Error() string {
 		return "rejected"
 	case v.action == Release:
 		return "requeued"
+	case v.action == Move:
+		return "moved to " + v.to.String()
 	default:
 		return fmt.Sprintf("retry after %s", v.wait)
 	}
@@ -74,6 +77,9 @@ func RetryAfter(d time.Duration, err error) error {
 // goes round for ever. err is the reason and may be nil.
 func Requeue(err error) error { return &verdict{action: Release, err: err} }
 
+// moveTo is the verdict of [Redrive].
+func moveTo(to Address) error { return &verdict{action: Move, to: to} }
+
 // Action is what an adapter does with a delivery.
 type Action uint8
 
@@ -83,11 +89,12 @@ const (
 	Release                   // back to its place in the queue, not counted
 	Again                     // back to the queue after Decision.Wait, counted
 	DeadLetter                // to the dead-letter queue, with the reason
+	Move                      // to the tail of the queue Decision.To, as a new message
 )
 
 // String returns the name of the action in lower case.
 func (a Action) String() string {
-	return [...]string{"acknowledge", "release", "again", "dead-letter"}[a]
+	return [...]string{"acknowledge", "release", "again", "dead-letter", "move"}[a]
 }
 
 // The values of [HeaderDeadReason].
@@ -102,6 +109,7 @@ type Decision struct {
 	Action Action
 	Wait   time.Duration // with Again: how long until the next attempt
 	Reason string        // with DeadLetter: one of the Reason constants
+	To     Address       // with Move: the queue; attempts start anew, and the headers of a dead letter go
 	Err    error         // the handler's error, nil with Acknowledge
 }
 
@@ -117,6 +125,8 @@ func Decide(err error, attempt int, r Retry) Decision {
 	switch {
 	case v.action == Release:
 		return Decision{Action: Release, Err: err}
+	case v.action == Move:
+		return Decision{Action: Move, To: v.to, Err: err}
 	case v.action == DeadLetter:
 		return Decision{Action: DeadLetter, Reason: ReasonRejected, Err: err}
 	case r.MaxAttempts >= 0 && attempt >= r.MaxAttempts:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 )
 
@@ -86,17 +87,20 @@ func (s Source) WithDefaults() Source {
 		s.Retry.Max = max(DefaultRetryMax, s.Retry.Min)
 	}
 	if s.Retry.DeadLetter.IsZero() {
-		s.Retry.DeadLetter = Queue(s.queueName() + ".dead")
+		s.Retry.DeadLetter = Queue(s.Queue().Name() + ".dead")
 	}
 	return s
 }
 
-// queueName is the queue that messages of s wait in.
-func (s Source) queueName() string {
+// Queue is the queue that the messages of s wait in: that of group g on topic t
+// is "t.g". A private subscription's queue has a name of the adapter's choice;
+// Queue then returns one with the topic's name, after which its dead letters
+// are named.
+func (s Source) Queue() Address {
 	if s.Address.IsTopic() && s.Group != "" {
-		return s.Address.Name() + "." + s.Group
+		return Queue(s.Address.Name() + "." + s.Group)
 	}
-	return s.Address.Name()
+	return Queue(s.Address.Name())
 }
 
 func orDefault[T int | time.Duration](v, def T) T {
@@ -111,8 +115,8 @@ func (s Source) Validate() error {
 	if err := s.Address.Validate(); err != nil {
 		return fmt.Errorf("Source.%w", err)
 	}
-	if s.Address.IsQueue() && (s.Group != "" || len(s.Keys) > 0) {
-		return invalid("Source.Group and Source.Keys", "are for topics; %s is a queue", s.Address)
+	if err := s.validateTopic(); err != nil {
+		return err
 	}
 	for _, f := range [...]struct {
 		name  string
@@ -133,6 +137,47 @@ func (s Source) Validate() error {
 	return s.Retry.validate(s)
 }
 
+func (s Source) validateTopic() error {
+	switch {
+	case s.Address.IsTopic():
+	case s.Group != "":
+		return invalid("Source.Group", "is for topics; %s is a queue", s.Address)
+	case len(s.Keys) > 0:
+		return invalid("Source.Keys", "is for topics; %s is a queue", s.Address)
+	}
+	if s.Group != "" {
+		if err := checkName(s.Group); err != nil {
+			return invalid("Source.Group", "%s", err)
+		}
+		if err := checkName(s.Queue().Name()); err != nil {
+			return invalid("Source.Group", "makes a queue that %s", err)
+		}
+	}
+	for _, pattern := range s.Keys {
+		if err := checkPattern(pattern); err != nil {
+			return invalid("Source.Keys", "has %q, which %s", pattern, err)
+		}
+	}
+	return nil
+}
+
+// checkPattern refuses what AMQP takes and nobody means: an empty word, and a
+// wildcard that is part of a word and therefore none.
+func checkPattern(pattern string) error {
+	if len(pattern) > MaxShort {
+		return fmt.Errorf("has %d bytes; the limit is %d", len(pattern), MaxShort)
+	}
+	for word := range strings.SplitSeq(pattern, ".") {
+		switch {
+		case word == "":
+			return errors.New("has an empty word; write words separated by single dots, for example order.*.eu or order.#")
+		case word != "*" && word != "#" && strings.ContainsAny(word, "*#"):
+			return fmt.Errorf("has a wildcard within the word %q; * and # stand for whole words", word)
+		}
+	}
+	return nil
+}
+
 func (r Retry) validate(s Source) error {
 	if err := checkSpan("Source.Retry.Min", r.Min, MaxDelay); err != nil {
 		return err
@@ -147,7 +192,7 @@ func (r Retry) validate(s Source) error {
 	switch {
 	case !dead.IsQueue():
 		return invalid("Source.Retry.DeadLetter", "is %s; it must be a queue", dead)
-	case dead.Name() == s.queueName():
+	case dead == s.Queue():
 		return invalid("Source.Retry.DeadLetter", "is the source itself, %s", dead)
 	}
 	if err := dead.Validate(); err != nil {

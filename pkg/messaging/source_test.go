@@ -39,13 +39,19 @@ func TestSourceDefaults(t *testing.T) {
 }
 
 func TestCheckSubscribeRefuses(t *testing.T) {
-	q := messaging.Queue("q")
+	q, topic := messaging.Queue("q"), messaging.Topic("t")
 	handler := func(context.Context, *messaging.Delivery) error { return nil }
 	for want, s := range map[string]messaging.Source{
 		"Source.Address is empty":                          {},
 		"Source.Address has an empty name":                 {Address: messaging.Queue("")},
-		"are for topics; queue:q is a queue":               {Address: q, Group: "g"},
-		"Source.Group and Source.Keys":                     {Address: q, Keys: []string{"a"}},
+		"Source.Group is for topics; queue:q is a queue":   {Address: q, Group: "g"},
+		"Source.Keys is for topics; queue:q is a queue":    {Address: q, Keys: []string{"a"}},
+		"Source.Group has a control character":             {Address: topic, Group: "a\n"},
+		"Source.Group makes a queue that has a name of 25": {Address: topic, Group: strings.Repeat("x", 254)},
+		`Source.Keys has "a..b", which has an empty word`:  {Address: topic, Keys: []string{"#", "a..b"}},
+		`Source.Keys has "", which has an empty word`:      {Address: topic, Keys: []string{""}},
+		`Source.Keys has "a.b*", which has a wildcard`:     {Address: topic, Keys: []string{"a.b*"}},
+		"which has 256 bytes; the limit is 255":            {Address: topic, Keys: []string{strings.Repeat("x", 256)}},
 		"Source.Concurrency is negative":                   {Address: q, Concurrency: -1},
 		"Source.Prefetch is negative":                      {Address: q, Prefetch: -1},
 		"Source.ShutdownTimeout is negative":               {Address: q, ShutdownTimeout: -1},
@@ -66,6 +72,22 @@ func TestCheckSubscribeRefuses(t *testing.T) {
 	}
 	if s, err := messaging.CheckSubscribe(messaging.Source{Address: q}, handler); err != nil || s.Concurrency != 1 {
 		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+func TestSourceOnATopic(t *testing.T) {
+	for _, keys := range [][]string{nil, {"#"}, {"#.#"}, {"*.a.#", "b"}, {"order-placed_2"}} {
+		s := messaging.Source{Address: messaging.Topic("t"), Group: "g", Keys: keys}
+		if err := s.Validate(); err != nil {
+			t.Errorf("%v: %v", keys, err)
+		}
+		if s.Queue() != messaging.Queue("t.g") || s.WithDefaults().Retry.DeadLetter != messaging.Queue("t.g.dead") {
+			t.Errorf("queue %s, dead letters %s", s.Queue(), s.WithDefaults().Retry.DeadLetter)
+		}
+	}
+	private := messaging.Source{Address: messaging.Topic("t")}
+	if dead := private.WithDefaults().Retry.DeadLetter; dead != messaging.Queue("t.dead") {
+		t.Errorf("a private subscription's dead letters go to %s", dead)
 	}
 }
 

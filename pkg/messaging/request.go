@@ -1,0 +1,310 @@
+package messaging
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// DefaultRequestTimeout is how long a request waits for its reply where the
+// context has no deadline.
+const DefaultRequestTimeout = 30 * time.Second
+
+// HeaderReplyError is the header of a reply that says that the responder
+// failed, and how.
+const HeaderReplyError = "warren-reply-error"
+
+// ReplyError is a responder's error, as the requester gets it.
+type ReplyError struct {
+	From Address // whom the request was sent to
+	Text string  // what the responder's error said
+}
+
+// Error names the responder and what it said.
+func (e *ReplyError) Error() string { return fmt.Sprintf("%s replied: %s", e.From, e.Text) }
+
+// Request sends m to an address and waits for the reply, until ctx ends, or
+// for [DefaultRequestTimeout] where it has no deadline. It uses one [Requester]
+// for each Broker, which lives until the Broker is closed.
+//
+// The error is a [*ReplyError] where the responder failed. When no reply came in
+// time it is ctx's error; the request may have been handled all the same.
+func Request(ctx context.Context, b Broker, to Address, m *Message) (*Delivery, error) {
+	return requesterOf(b).Request(ctx, to, m)
+}
+
+// Requester sends requests over one Broker. All replies come to one queue of
+// its own, whatever the number of requests in flight.
+type Requester struct {
+	b    Broker
+	late atomic.Int64
+
+	mu      sync.Mutex
+	session *session // nil where no request was sent yet, or the subscription has ended
+}
+
+// session is one subscription to one reply queue.
+type session struct {
+	queue  Address
+	cancel context.CancelFunc
+	ready  chan struct{} // closed when replies can come
+	ended  chan struct{} // closed when the subscription has ended
+	err    error         // why, once ended
+
+	mu      sync.Mutex
+	waiting map[string]chan *Delivery // by correlation ID
+}
+
+// NewRequester returns a Requester. Close it, or close b.
+func NewRequester(b Broker) *Requester { return &Requester{b: b} }
+
+var (
+	requestersMu sync.Mutex
+	requesters   = map[Broker]*Requester{}
+)
+
+// requesterOf returns the Requester that [Request] uses for b. A Broker that
+// is no map key (a struct with slices, say) gets a new one each time.
+func requesterOf(b Broker) *Requester {
+	if b == nil || !reflect.TypeOf(b).Comparable() {
+		return NewRequester(b)
+	}
+	requestersMu.Lock()
+	defer requestersMu.Unlock()
+	r := requesters[b]
+	if r == nil {
+		r = NewRequester(b)
+		requesters[b] = r
+	}
+	return r
+}
+
+// forget lets go of a Broker whose subscription has ended.
+func forget(b Broker, r *Requester) {
+	if !reflect.TypeOf(b).Comparable() {
+		return
+	}
+	requestersMu.Lock()
+	defer requestersMu.Unlock()
+	if requesters[b] == r {
+		delete(requesters, b)
+	}
+}
+
+// Late is how many replies came that nobody waited for any more. They are
+// dropped.
+func (r *Requester) Late() int64 { return r.late.Load() }
+
+// Close ends the subscription to the replies and waits for that. Requests in
+// flight fail with ErrClosed.
+func (r *Requester) Close() error {
+	r.mu.Lock()
+	s := r.session
+	r.session = nil
+	r.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	s.cancel()
+	<-s.ended
+	return s.err
+}
+
+// Request is as the function [Request].
+//
+// The request expires when the reply would come too late: its TTL is the time
+// that ctx has left, unless it has a shorter one.
+func (r *Requester) Request(ctx context.Context, to Address, m *Message) (*Delivery, error) {
+	if err := checkRequest(to, m); err != nil {
+		return nil, err
+	}
+	if _, limited := ctx.Deadline(); !limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, DefaultRequestTimeout)
+		defer cancel()
+	}
+	d, err := r.request(ctx, to, *m)
+	if err != nil {
+		return nil, fmt.Errorf("request to %s: %w", to, err)
+	}
+	if text, failed := d.Headers[HeaderReplyError]; failed {
+		return nil, &ReplyError{From: to, Text: text}
+	}
+	return d, nil
+}
+
+func checkRequest(to Address, m *Message) error {
+	if m == nil {
+		return fmt.Errorf("request to %s: %w", to, invalid("Message", "is nil; pass a *Message"))
+	}
+	if m.ReplyTo != "" {
+		return fmt.Errorf("request to %s: %w", to, invalid("Message.ReplyTo", "is %q; Request uses a queue of its own", m.ReplyTo))
+	}
+	return nil
+}
+
+func (r *Requester) request(ctx context.Context, to Address, m Message) (*Delivery, error) {
+	s, err := r.start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m.ReplyTo = s.queue.Name()
+	m.CorrelationID = NewID()
+	reply := s.expect(m.CorrelationID)
+	defer s.forget(m.CorrelationID)
+
+	deadline, _ := ctx.Deadline()
+	left := max(time.Until(deadline), time.Millisecond)
+	if m.TTL == 0 || m.TTL > left {
+		m.TTL = min(left, MaxTTL)
+	}
+	if err := r.b.Publish(ctx, to, &m); err != nil {
+		return nil, err
+	}
+	select {
+	case d := <-reply:
+		return d, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("no reply: %w", ctx.Err())
+	case <-s.ended:
+		return nil, errors.Join(ErrClosed, s.err)
+	}
+}
+
+// start returns the session, once replies can come.
+func (r *Requester) start(ctx context.Context) (*session, error) {
+	r.mu.Lock()
+	s := r.session
+	if s == nil {
+		s = r.newSession()
+		r.session = s
+	}
+	r.mu.Unlock()
+	select {
+	case <-s.ready:
+		return s, nil
+	case <-s.ended:
+		return nil, fmt.Errorf("receive replies: %w", s.err)
+	case <-ctx.Done():
+		return nil, fmt.Errorf("receive replies: %w", ctx.Err())
+	}
+}
+
+func (r *Requester) newSession() *session {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &session{
+		queue:   Queue("warren.reply." + NewID()),
+		cancel:  cancel,
+		ready:   make(chan struct{}),
+		ended:   make(chan struct{}),
+		waiting: map[string]chan *Delivery{},
+	}
+	go func() {
+		defer close(s.ended)
+		defer r.drop(s)
+		s.err = r.receive(ctx, s)
+	}()
+	return s
+}
+
+func (r *Requester) receive(ctx context.Context, s *session) error {
+	if err := r.b.Declare(ctx, QueueSpec{Name: s.queue.Name(), Exclusive: true, AutoDelete: true}); err != nil {
+		return err
+	}
+	var once sync.Once
+	src := Source{Address: s.queue, AutoAck: true, Ready: func() { once.Do(func() { close(s.ready) }) }}
+	return r.b.Subscribe(ctx, src, func(_ context.Context, d *Delivery) error {
+		if !s.deliver(d) {
+			r.late.Add(1)
+			slog.Debug("dropped a reply that nobody waits for any more", "id", d.ID, "correlation", d.CorrelationID)
+		}
+		return nil
+	})
+}
+
+// drop lets the next request begin anew.
+func (r *Requester) drop(s *session) {
+	r.mu.Lock()
+	if r.session == s {
+		r.session = nil
+	}
+	r.mu.Unlock()
+	forget(r.b, r)
+}
+
+func (s *session) expect(correlationID string) <-chan *Delivery {
+	reply := make(chan *Delivery, 1)
+	s.mu.Lock()
+	s.waiting[correlationID] = reply
+	s.mu.Unlock()
+	return reply
+}
+
+func (s *session) forget(correlationID string) {
+	s.mu.Lock()
+	delete(s.waiting, correlationID)
+	s.mu.Unlock()
+}
+
+// deliver says whether somebody waits for d.
+func (s *session) deliver(d *Delivery) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	reply, waiting := s.waiting[d.CorrelationID]
+	if waiting {
+		delete(s.waiting, d.CorrelationID)
+		reply <- d
+	}
+	return waiting
+}
+
+// Respond returns a Handler that answers requests with what f returns. p sends
+// the replies. A nil message is an empty reply.
+//
+// An error of f is the reply: the requester gets it as a [*ReplyError], and the
+// request is done. Only Requeue and RetryAfter keep their meaning, for a
+// request that somebody else, or somebody later, is to answer; after the last
+// attempt, the error is the reply.
+//
+// A request without ReplyTo is rejected, before f is called. Where the reply
+// queue is gone, so is the requester: the reply is dropped and the request done.
+func Respond(p Publisher, f func(context.Context, *Delivery) (*Message, error)) Handler {
+	return func(ctx context.Context, d *Delivery) error {
+		if d.ReplyTo == "" {
+			return Reject(errors.New("a request without ReplyTo: there is nowhere to send the answer"))
+		}
+		to, correlationID := Queue(d.ReplyTo), d.CorrelationID
+		if correlationID == "" {
+			correlationID = d.ID
+		}
+		reply, err := f(ctx, d)
+		if v := (*verdict)(nil); errors.As(err, &v) && (v.action == Release || v.action == Again) {
+			return err
+		}
+		err = p.Publish(ctx, to, answer(reply, err, correlationID))
+		if errors.Is(err, ErrUnroutable) {
+			slog.Info("dropped a reply: its requester is gone", "reply-to", to, "correlation", correlationID)
+			return nil
+		}
+		return err
+	}
+}
+
+// answer makes the reply of what a responder returned.
+func answer(reply *Message, err error, correlationID string) *Message {
+	var m Message
+	if reply != nil {
+		m = *reply
+	}
+	if err != nil {
+		text := err.Error()
+		m = Message{Headers: map[string]string{HeaderReplyError: text[:min(len(text), maxErrorText)]}}
+	}
+	m.CorrelationID = correlationID
+	return &m
+}
