@@ -110,6 +110,7 @@ func (b *Broker) leave(s *subscription, unfinished bool) {
 func (q *queue) resign(c *consumer) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.collect(c)
 	_, member := q.members[c]
 	delete(q.members, c)
 	return member && len(q.members) == 0 && q.spec.AutoDelete && !q.deleted

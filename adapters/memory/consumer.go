@@ -11,6 +11,8 @@ type consumer struct {
 	attached bool // gets messages
 	inTurns  bool
 	next     *consumer // in turns
+
+	acks *acks // has a mutex of its own
 }
 
 // hold is the right to settle a message.
@@ -49,6 +51,7 @@ func (q *queue) detach(c *consumer) {
 	}
 	q.consumers = slices.Delete(q.consumers, i, i+1)
 	q.leaveTurns(c)
+	q.collect(c)
 	for h := range c.sub.buffered() {
 		if q.take(h.hold) {
 			q.putBack(h.e)
@@ -63,6 +66,7 @@ func (q *queue) detach(c *consumer) {
 // loseConsumers ends what q and its consumers have to do with each other; their
 // subscriptions are told why. It needs b.mu too.
 func (q *queue) loseConsumers(why error) {
+	q.collectAll()
 	if len(q.consumers) > 0 {
 		q.b.lastErr = why
 	}

@@ -34,10 +34,17 @@ func (d *delivery) Delivery() *messaging.Delivery { return &d.out }
 // acknowledgement on a lost connection is.
 func (d *delivery) Settle(dec messaging.Decision) { d.settle(dec) }
 
-// settle carries out dec. It says whether the message was still held.
+// settle carries out dec. It says whether the message was still held; for an
+// acknowledgement, only a Get is told.
 func (d *delivery) settle(dec messaging.Decision) bool {
-	if dec.Action == messaging.DeadLetter {
+	switch {
+	case dec.Action == messaging.DeadLetter:
 		return d.deadLetter(dec)
+	case dec.Action == messaging.Acknowledge && d.c != nil:
+		if d.c.acks.add(d.hold) {
+			d.c.flush()
+		}
+		return true
 	}
 	q := d.q
 	q.mu.Lock()

@@ -114,6 +114,7 @@ func (b *Broker) with(ctx context.Context, doing string, a messaging.Address, f 
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.collectAll()
 	f(q)
 	return nil
 }

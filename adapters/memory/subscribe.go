@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync/atomic"
 
 	"github.com/warrenmq/warren/pkg/messaging"
 )
@@ -19,8 +20,9 @@ type subscription struct {
 	src     messaging.Source
 	ctx     context.Context // ends the intake
 	cancel  context.CancelCauseFunc
-	buffer  chan handout // what was handed out to it and not to a handler; filled under the queue's mutex
-	trouble chan error   // why it may have to attach again; nil is good news
+	buffer  chan handout             // what was handed out to it and not to a handler; filled under the queue's mutex
+	trouble chan error               // why it may have to attach again; nil is good news
+	current atomic.Pointer[consumer] // is consumer, for the workers
 
 	// The rest belongs to b.mu.
 	spec     messaging.QueueSpec // of the queue, to declare it again
@@ -127,7 +129,9 @@ func (s *subscription) attach() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if _, member := q.members[s.consumer]; !member {
-		s.consumer = &consumer{sub: s, q: q, credit: cap(s.buffer)}
+		prefetch := cap(s.buffer)
+		s.consumer = &consumer{sub: s, q: q, credit: prefetch, acks: newAcks(prefetch, q.spec)}
+		s.current.Store(s.consumer)
 		q.members[s.consumer] = struct{}{}
 	}
 	if s.consumer.attached {
@@ -165,6 +169,9 @@ func (s *subscription) receive(ctx context.Context) (h handout, ok bool) {
 	case h = <-s.buffer:
 		return h, true
 	default:
+	}
+	if c := s.current.Load(); c != nil {
+		c.flush() // there may be more for it
 	}
 	select {
 	case h = <-s.buffer:
