@@ -107,17 +107,11 @@ func (b *Broker) CancelConsumers(a messaging.Address) {
 }
 
 // Inject puts m into a queue as it is, as a producer would that does not use
-// this library: nothing is filled in, checked or waited for. The error says
-// that there is no such queue.
+// this library: nothing is filled in, checked or waited for. ErrUnroutable
+// where there is no such queue, ErrRejected where it is full.
 func (b *Broker) Inject(a messaging.Address, m messaging.Message) error {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	q := b.queues[a.Name()]
-	if q == nil || !a.IsQueue() {
-		return fmt.Errorf("inject into %s: %w", a, messaging.ErrUnroutable)
+	if err := b.store(a, &entry{msg: m.Clone(), attempt: 1}); err != nil {
+		return fmt.Errorf("inject into %s: %w", a, err)
 	}
-	e := &entry{msg: m.Clone(), attempt: 1}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.publish(e)
+	return nil
 }

@@ -7,49 +7,38 @@ import (
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
-// Get returns the message at the head of a queue, or ErrEmpty, at once. As
-// Subscribe does, it declares what is missing. The message is held until it is
-// settled; that returns an error when the connection was lost or the queue
-// deleted meanwhile, because the verdict then has no effect.
+// Get returns the message at the head of a queue at once: ErrEmpty where there
+// is none, ErrNotFound where there is no queue. The message is held until it
+// is settled. That returns an error that wraps ErrSettled when the connection
+// was lost or the queue deleted meanwhile, because the verdict then has no
+// effect.
 func (b *Broker) Get(ctx context.Context, from messaging.Source) (*messaging.Pending, error) {
 	if err := from.Validate(); err != nil {
 		return nil, fmt.Errorf("get: %w", err)
 	}
 	src := from.WithDefaults()
-	if src.Address.IsTopic() {
-		return nil, noTopics("get from", src.Address)
-	}
-	d, err := b.get(ctx, &src)
+	var d *delivery
+	err := b.with(ctx, "get from", src.Address, func(q *queue) { d = q.get(&src) })
 	if err != nil {
-		return nil, fmt.Errorf("get from %s: %w", src.Address, err)
+		return nil, err
+	}
+	if d == nil {
+		return nil, fmt.Errorf("get from %s: %w", src.Address, messaging.ErrEmpty)
 	}
 	return messaging.NewPending(d.out, d.verdict), nil
 }
 
-func (b *Broker) get(ctx context.Context, src *messaging.Source) (*delivery, error) {
-	if err := b.enter(ctx, managing); err != nil {
-		return nil, err
-	}
-	b.mu.RUnlock()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		return nil, messaging.ErrClosed
-	}
-	b.declare(messaging.QueueSpec{Name: src.Retry.DeadLetter.Name()})
-	q := b.declare(messaging.QueueSpec{Name: src.Address.Name()})
-
-	q.mu.Lock()
-	defer q.mu.Unlock()
+// get returns nil when the queue is empty. It needs q.mu.
+func (q *queue) get(src *messaging.Source) *delivery {
 	e := q.first()
 	if e == nil {
-		return nil, messaging.ErrEmpty
+		return nil
 	}
 	h := q.handOut(e, nil)
 	if src.AutoAck {
 		q.take(h.hold)
 	}
-	return newDelivery(h, src), nil
+	return newDelivery(h, src)
 }
 
 // verdict settles a message that was got, as a handler's error does.
@@ -58,9 +47,9 @@ func (d *delivery) verdict(err error) error {
 		return nil
 	}
 	// The receiver has a copy of the Delivery, so Attempt is as it was.
-	if !d.settle(messaging.Decide(err, d.out.Attempt, d.src.Retry)) {
-		return fmt.Errorf("settle message %s from %s: it is no longer held, because the connection was lost "+
-			"or the queue deleted: %w", d.out.ID, d.out.From, messaging.ErrSettled)
+	err = d.settle(messaging.Decide(err, d.out.Attempt, d.src.Retry))
+	if err != nil {
+		return fmt.Errorf("settle message %s from %s: %w", d.out.ID, d.out.From, err)
 	}
 	return nil
 }

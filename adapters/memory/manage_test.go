@@ -101,6 +101,9 @@ func TestGet(t *testing.T) {
 	bubble(t, func(t *testing.T, b *memory.Broker) {
 		q := messaging.Queue("new")
 		_, err := messaging.Get(t.Context(), b, messaging.Source{Address: q})
+		mustBe(t, err, messaging.ErrNotFound)
+		must(t, b.Declare(t.Context(), messaging.QueueSpec{Name: "new"}))
+		_, err = messaging.Get(t.Context(), b, messaging.Source{Address: q})
 		mustBe(t, err, messaging.ErrEmpty)
 		publish(t, b, q, "a", "b")
 		p, err := messaging.Get(t.Context(), b, messaging.Source{Address: q})

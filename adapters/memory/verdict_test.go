@@ -163,12 +163,11 @@ func TestPendingOutlivesDeletionAndLoss(t *testing.T) {
 		expectInfo(t, b, work, 0, 1, 0)
 
 		must(t, b.Delete(t.Context(), work))
-		for _, verdict := range []error{messaging.Reject(nil)} {
-			mustBe(t, again.Settle(verdict), messaging.ErrSettled)
-		}
+		mustBe(t, again.Settle(messaging.Reject(nil)), messaging.ErrSettled)
 		must(t, b.Declare(t.Context(), messaging.QueueSpec{Name: "work"}))
 		expectInfo(t, b, work, 0, 0, 0)
-		expectInfo(t, b, messaging.Queue("work.dead"), 0, 0, 0)
+		_, err := b.Inspect(t.Context(), messaging.Queue("work.dead"))
+		mustBe(t, err, messaging.ErrNotFound)
 	})
 }
 
@@ -211,5 +210,30 @@ func TestFullDeadLetterQueueLosesNothing(t *testing.T) {
 			t.Errorf("handled again as %+v", d)
 		}
 		r.end()
+	})
+}
+
+func TestRedrive(t *testing.T) {
+	bubble(t, func(t *testing.T, b *memory.Broker) {
+		dead := messaging.Queue("work.dead")
+		must(t, b.Publish(t.Context(), work, &messaging.Message{Body: []byte("a"), Headers: map[string]string{"mine": "1"}}))
+		must(t, get(t, b, work).Settle(messaging.RetryAfter(0, nil)))
+		must(t, get(t, b, work).Settle(messaging.Reject(nil)))
+		must(t, b.Delete(t.Context(), work))
+		n, err := messaging.Redrive(t.Context(), b, dead, messaging.RedriveOptions{})
+		mustBe(t, err, messaging.ErrUnroutable)
+		if n != 0 {
+			t.Errorf("redrove %d to nowhere", n)
+		}
+		expectInfo(t, b, dead, 1, 0, 0)
+
+		must(t, b.Declare(t.Context(), messaging.QueueSpec{Name: "work"}))
+		n, err = messaging.Redrive(t.Context(), b, dead, messaging.RedriveOptions{})
+		must(t, err)
+		p := get(t, b, work)
+		if n != 1 || p.Attempt != 1 || p.Redelivered || len(p.Headers) != 1 || p.Headers["mine"] != "1" {
+			t.Errorf("redrove %d: %+v", n, p.Delivery)
+		}
+		expectInfo(t, b, dead, 0, 0, 0)
 	})
 }

@@ -1,0 +1,115 @@
+package memory
+
+import (
+	"maps"
+	"time"
+
+	"github.com/warrenmq/warren/pkg/messaging"
+)
+
+// deadLetterPause is how long a message waits whose dead-letter queue had no
+// room for it, until it is handled again.
+const deadLetterPause = time.Second
+
+// transfer stores a copy in another queue before the message leaves its own:
+// a dead letter, or one that is redriven. Two queues are never locked at once,
+// because their dead letters may go to each other.
+func (d *delivery) transfer(dec messaging.Decision) error {
+	q := d.q
+	if !q.beginTransfer(d.hold) {
+		return errNotHeld
+	}
+	err := d.storeElsewhere(dec)
+
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.deleted {
+		return err
+	}
+	q.moving--
+	switch {
+	case err == nil:
+	case dec.Action == messaging.Move:
+		q.putBack(d.e)
+	default:
+		d.e.redelivered = true
+		q.wait(d.e, q.b.now()+deadLetterPause)
+	}
+	q.settled(d.c)
+	return err
+}
+
+// beginTransfer takes the message, which stays unsettled. It takes q.mu itself.
+func (q *queue) beginTransfer(h hold) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.take(h) {
+		return false
+	}
+	q.moving++
+	return true
+}
+
+func (d *delivery) storeElsewhere(dec messaging.Decision) error {
+	b := d.q.b
+	if dec.Action == messaging.Move {
+		return b.store(dec.To, redriven(d.e))
+	}
+	dead := d.src.Retry.DeadLetter
+	b.ensure(dead)
+	err := b.store(dead, deadLetter(d.e, d.q.address, dec))
+	if err != nil {
+		b.log().Warn("dead-letter queue refuses; the message is handled again", "id", d.e.msg.ID,
+			"from", d.q.address, "to", dead, "after", deadLetterPause, "error", err)
+	}
+	return err
+}
+
+// deadLetter is e as a new message of a dead-letter queue.
+func deadLetter(e *entry, from messaging.Address, dec messaging.Decision) *entry {
+	dead := newEntry(&e.msg)
+	dead.msg.TTL, dead.msg.Delay = 0, 0
+	if dead.msg.Headers == nil {
+		dead.msg.Headers = map[string]string{}
+	}
+	maps.Copy(dead.msg.Headers, messaging.DeadLetterHeaders(from, int(e.attempt), dec))
+	return dead
+}
+
+// redriven is a dead letter as a new message.
+func redriven(e *entry) *entry {
+	fresh := newEntry(&e.msg)
+	maps.DeleteFunc(fresh.msg.Headers, func(k, _ string) bool { return messaging.IsDeadLetterHeader(k) })
+	if len(fresh.msg.Headers) == 0 {
+		fresh.msg.Headers = nil
+	}
+	return fresh
+}
+
+// ensure declares a queue where it is missing.
+func (b *Broker) ensure(a messaging.Address) {
+	b.mu.RLock()
+	there := b.queues[a.Name()] != nil
+	b.mu.RUnlock()
+	if there {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.closed {
+		b.declare(messaging.QueueSpec{Name: a.Name()})
+	}
+}
+
+// store adds e to a queue.
+func (b *Broker) store(a messaging.Address, e *entry) error {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	q := b.queues[a.Name()]
+	if q == nil || !a.IsQueue() {
+		return messaging.ErrUnroutable
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.publish(e)
+}
