@@ -23,6 +23,8 @@ import (
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
+import _ "pgregory.net/rapid" // its flags: go test ./... -rapid.checks=N gives them to every package
+
 const waiting = " [*] Waiting for messages. To exit press CTRL+C\n"
 
 func TestMain(m *testing.M) {

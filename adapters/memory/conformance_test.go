@@ -11,6 +11,8 @@ import (
 	"github.com/warrenmq/warren/pkg/messaging/messagingtest"
 )
 
+import _ "pgregory.net/rapid" // its flags: go test ./... -rapid.checks=N gives them to every package
+
 // TestConformance runs every case in a bubble of its own, where waiting takes
 // no time.
 func TestConformance(t *testing.T) {

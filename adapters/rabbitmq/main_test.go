@@ -6,4 +6,6 @@ import (
 	"github.com/warrenmq/warren/internal/rabbitmqtest"
 )
 
+import _ "pgregory.net/rapid" // its flags: go test ./... -rapid.checks=N gives them to every package
+
 func TestMain(m *testing.M) { rabbitmqtest.Main(m) }

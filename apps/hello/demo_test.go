@@ -14,6 +14,8 @@ import (
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
+import _ "pgregory.net/rapid" // its flags: go test ./... -rapid.checks=N gives them to every package
+
 func TestMain(m *testing.M) { rabbitmqtest.Main(m) }
 
 func TestDemo(t *testing.T) {

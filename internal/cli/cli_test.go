@@ -13,6 +13,8 @@ import (
 	urfave "github.com/urfave/cli/v3"
 )
 
+import _ "pgregory.net/rapid" // its flags: go test ./... -rapid.checks=N gives them to every package
+
 // program is a command that does what action says.
 func program(action urfave.ActionFunc) (cmd *urfave.Command, stdout, stderr *bytes.Buffer) {
 	stdout, stderr = &bytes.Buffer{}, &bytes.Buffer{}

@@ -18,6 +18,8 @@ import (
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
+import _ "pgregory.net/rapid" // its flags: go test ./... -rapid.checks=N gives them to every package
+
 func TestMain(m *testing.M) { rabbitmqtest.Main(m) }
 
 const waiting = " [*] Waiting for messages. To exit press CTRL+C\n"

@@ -19,6 +19,8 @@ import (
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
+import _ "pgregory.net/rapid" // its flags: go test ./... -rapid.checks=N gives them to every package
+
 func TestMain(m *testing.M) { rabbitmqtest.Main(m) }
 
 // send runs the producer and fails the test where it fails.

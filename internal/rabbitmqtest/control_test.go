@@ -13,6 +13,8 @@ import (
 	"time"
 )
 
+import _ "pgregory.net/rapid" // its flags: go test ./... -rapid.checks=N gives them to every package
+
 func TestEval(t *testing.T) {
 	t.Parallel()
 	n := SharedNode(t)

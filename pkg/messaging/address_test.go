@@ -8,6 +8,8 @@ import (
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
+import _ "pgregory.net/rapid" // its flags: go test ./... -rapid.checks=N gives them to every package
+
 func TestParseAddress(t *testing.T) {
 	for text, want := range map[string]messaging.Address{
 		"queue:hello":    messaging.Queue("hello"),

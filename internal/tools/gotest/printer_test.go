@@ -5,6 +5,8 @@ import (
 	"testing"
 )
 
+import _ "pgregory.net/rapid" // its flags: go test ./... -rapid.checks=N gives them to every package
+
 func TestPrinter(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
