@@ -1,0 +1,2 @@
+// Package watermill joins warren and Watermill, both ways.
+package watermill

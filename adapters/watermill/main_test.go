@@ -1,0 +1,9 @@
+package watermill_test
+
+import (
+	"testing"
+
+	"github.com/warrenmq/warren/internal/rabbitmqtest"
+)
+
+func TestMain(m *testing.M) { rabbitmqtest.Main(m) }

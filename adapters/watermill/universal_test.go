@@ -1,0 +1,81 @@
+package watermill_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/pubsub/tests"
+
+	"github.com/warrenmq/warren/adapters/memory"
+	"github.com/warrenmq/warren/adapters/rabbitmq"
+	"github.com/warrenmq/warren/adapters/watermill"
+	"github.com/warrenmq/warren/internal/rabbitmqtest"
+	"github.com/warrenmq/warren/pkg/messaging"
+)
+
+// TestUniversal is Watermill's own suite, which every Pub/Sub of Watermill has
+// to pass, over our brokers. Its cases for features that are off here say skip
+// inside: messages that were consumed are not kept for new subscribers
+// (NewSubscriberReceivesOldMessages); TestReconnect has a test of its own, see
+// TestUniversalReconnect.
+func TestUniversal(t *testing.T) {
+	t.Run("memory", func(t *testing.T) {
+		b := memory.New(memory.WithLogger(slog.New(slog.DiscardHandler)))
+		t.Cleanup(func() { closeBroker(t, b) })
+		universal(t, func(*testing.T) messaging.Broker { return b })
+	})
+	t.Run("quorum", func(t *testing.T) {
+		url := rabbitmqtest.URL(t)
+		universal(t, func(t *testing.T) messaging.Broker { return openRabbitMQ(t, url) })
+	})
+}
+
+// universal runs the suite. Each Pub/Sub of it has a Broker of its own where
+// open makes one.
+func universal(t *testing.T, open func(t *testing.T) messaging.Broker) {
+	tests.TestPubSub(t, features(), func(t *testing.T) (message.Publisher, message.Subscriber) {
+		return pubSub(open(t), queueSource)
+	}, nil)
+}
+
+func features() tests.Features {
+	return tests.Features{
+		Persistent:                          true,
+		GuaranteedOrder:                     true,
+		GuaranteedOrderWithSingleSubscriber: true, // several compete
+	}
+}
+
+// queueSource has less patience than the default: a case of the suite leaves a
+// message without an answer and waits for its context to end.
+func queueSource(topic string) messaging.Source {
+	return messaging.Source{Address: messaging.Queue(topic), ShutdownTimeout: 3 * time.Second}
+}
+
+func pubSub(b messaging.Broker, source func(topic string) messaging.Source) (message.Publisher, message.Subscriber) {
+	address := func(topic string) messaging.Address { return source(topic).Address }
+	return watermill.NewPublisher(b, watermill.WithAddress(address)),
+		watermill.NewSubscriber(b, watermill.WithSource(source), watermill.WithLog(slog.New(slog.DiscardHandler)))
+}
+
+func openRabbitMQ(t *testing.T, url string) messaging.Broker {
+	t.Helper()
+	b, err := rabbitmq.Open(t.Context(), url, rabbitmq.WithLogger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeBroker(t, b) })
+	return b
+}
+
+func closeBroker(t *testing.T, b messaging.Broker) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := b.Close(ctx); err != nil {
+		t.Error(err)
+	}
+}
