@@ -31,13 +31,13 @@ type Broker struct {
 	lastError atomic.Pointer[error] // the last trouble with a connection or a subscription
 
 	mu         sync.Mutex
-	consumes   *link                          // nil until something is consumed or asked
-	exclusives map[string]messaging.QueueSpec // to declare again on a new connection
-	closing    bool                           // Close was called: nothing new is begun
-	refusing   bool                           // and the subscriptions have drained: nothing is published either
-	drains     sync.WaitGroup                 // subscriptions
-	calls      sync.WaitGroup                 // other public methods that run
-	tasks      sync.WaitGroup                 // what they started and did not wait for
+	consumes   *link                 // nil until something is consumed or asked
+	exclusives map[string]*exclusive // declared by this Broker, by name
+	closing    bool                  // Close was called: nothing new is begun
+	refusing   bool                  // and the subscriptions have drained: nothing is published either
+	drains     sync.WaitGroup        // subscriptions
+	calls      sync.WaitGroup        // other public methods that run
+	tasks      sync.WaitGroup        // what they started and did not wait for
 
 	intake     context.Context // of all subscriptions; ends when Close is called
 	stopIntake context.CancelFunc
@@ -55,11 +55,11 @@ var (
 )
 
 func newBroker(c *config, g *generation) *Broker {
-	b := &Broker{cfg: c, exclusives: map[string]messaging.QueueSpec{}, closed: make(chan struct{})}
+	b := &Broker{cfg: c, exclusives: map[string]*exclusive{}, closed: make(chan struct{})}
 	b.life, b.end = context.WithCancel(context.Background())
 	b.cut = b.life.Done()
 	b.intake, b.stopIntake = context.WithCancel(b.life)
-	b.publishes = newLink(b, rolePublish, g, nil)
+	b.publishes = newLink(b, rolePublish, g, b.awaitExclusives)
 	b.publisher = newPublisher(c, b.publishes, b.cut)
 	return b
 }
@@ -107,7 +107,11 @@ func (b *Broker) consumeLink() *link {
 // Where the connection is lost meanwhile, it asks again: f must be something
 // that may be done twice.
 func (b *Broker) ask(ctx context.Context, f func(*generation) error) error {
-	l := b.consumeLink()
+	return b.askOn(ctx, b.consumeLink(), f)
+}
+
+// askOn is ask on a connection of the caller's choice.
+func (b *Broker) askOn(ctx context.Context, l *link, f func(*generation) error) error {
 	for {
 		g, err := l.await(ctx)
 		if err != nil {

@@ -41,11 +41,8 @@ var consumerCount atomic.Uint64
 
 // newConsumer declares what is missing and consumes.
 func newConsumer(s *subscription, g *generation) (*consumer, error) {
-	if err := s.b.ensure(g, s.queue); err != nil {
+	if err := s.declare(g); err != nil {
 		return nil, err
-	}
-	if err := s.b.ensure(g, s.src.Retry.DeadLetter.Name()); err != nil {
-		return nil, fmt.Errorf("dead-letter %s: %w", s.src.Retry.DeadLetter, err)
 	}
 	ch, err := g.conn.Channel()
 	if err != nil {
@@ -70,6 +67,27 @@ func newConsumer(s *subscription, g *generation) (*consumer, error) {
 		c.acks.run(c.over)
 	})
 	return c, nil
+}
+
+// declare makes sure that there is what the subscription needs.
+func (s *subscription) declare(g *generation) error {
+	q := s.b.specOf(s.queue)
+	if isPrivate(s.src) {
+		q.Exclusive, q.AutoDelete = true, true
+	}
+	var err error
+	if s.src.Address.IsTopic() {
+		err = s.b.ensureGroup(g, s.src, q)
+	} else {
+		err = s.b.ensure(g, q)
+	}
+	if err != nil || s.src.AutoAck { // which has no dead letters
+		return err
+	}
+	if err := s.b.ensure(g, s.b.specOf(s.src.Retry.DeadLetter.Name())); err != nil {
+		return fmt.Errorf("dead-letter %s: %w", s.src.Retry.DeadLetter, err)
+	}
+	return nil
 }
 
 // consume asks for messages: as many as may be unsettled, for this consumer
@@ -129,7 +147,7 @@ func (c *consumer) close() error {
 
 // accept makes a job of what has come, or nil where there is nothing to handle.
 func (c *consumer) accept(raw amqp.Delivery) *job {
-	j := &job{raw: raw, on: c}
+	j := &job{raw: raw, on: c, queue: c.s.queue}
 	j.control = takeControl(&j.raw)
 	if j.control.expired(&j.raw, time.Now()) {
 		c.acks.ack(raw.DeliveryTag)

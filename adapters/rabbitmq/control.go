@@ -21,8 +21,9 @@ const (
 	headerFailures = controlPrefix + "failures" // attempts that failed
 	headerExpires  = controlPrefix + "expires"  // when the message is worthless, in ms since 1970
 	headerTTL      = controlPrefix + "ttl"      // Message.TTL in ms
+	headerKey      = controlPrefix + "key"      // Message.Key, where it is not the routing key
 	headerUserID   = controlPrefix + "user-id"  // property user_id, which the broker accepts from that user only
-	headerDeath    = controlPrefix + "death"    // the broker's x-death from before a wait; the only one that is no string
+	headerDeath    = controlPrefix + "death"    // the broker's x-death and its kin from before a wait; the only one that is no string
 )
 
 // What the broker notes in messages.
@@ -37,6 +38,7 @@ const (
 // control is what the control headers of a message say.
 type control struct {
 	failures int
+	key      string        // Message.Key
 	expires  time.Time     // zero: never
 	ttl      time.Duration // 0: none
 }
@@ -49,6 +51,7 @@ func takeControl(raw *amqp.Delivery) control {
 	if ms := msOf(raw.Expiration); ms > 0 {
 		c.ttl = ms
 	}
+	c.key = keyOf(raw)
 	if len(h) == 0 {
 		return c
 	}
@@ -67,27 +70,59 @@ func takeControl(raw *amqp.Delivery) control {
 	takeDeath(h)
 	maps.DeleteFunc(h, func(key string, _ any) bool {
 		return strings.HasPrefix(key, controlPrefix) || strings.HasPrefix(key, delayHeaderPrefix) ||
-			key == headerTo || key == headerDeliveryCount || key == headerAcquiredCount
+			key == headerTo || key == headerToTopic || key == headerDeliveryCount || key == headerAcquiredCount
 	})
 	return c
 }
 
-// takeDeath takes off what the broker noted while the message waited.
+// keyOf returns the Message.Key of raw: what was noted of it, or the routing
+// key where that is not just the name of the queue.
+func keyOf(raw *amqp.Delivery) string {
+	if key, noted := raw.Headers[headerKey].(string); noted {
+		return key
+	}
+	if _, toQueue := raw.Headers[headerTo]; toQueue || raw.Exchange == "" {
+		return ""
+	}
+	return raw.RoutingKey
+}
+
+// noteKey notes the Message.Key of what travels under another routing key.
+func noteKey(p *amqp.Publishing, key string) {
+	if key != "" {
+		p.Headers[headerKey] = key
+	}
+}
+
+// takeDeath takes off what the broker noted while the message waited, and puts
+// back what it had noted before.
 func takeDeath(h amqp.Table) {
-	saved, waited := h[headerDeath]
-	_, delayed := h[headerTo]
-	if !waited && !delayed {
+	if !hasWaited(h) {
 		return
 	}
-	delete(h, headerBrokerDeath)
-	if waited {
-		h[headerBrokerDeath] = saved
-	}
-	for _, prefix := range [...]string{firstDeathPrefix, lastDeathPrefix} {
-		if queue, ok := h[prefix+"queue"].(string); ok && strings.HasPrefix(queue, delayPrefix) {
-			maps.DeleteFunc(h, func(key string, _ any) bool { return strings.HasPrefix(key, prefix) })
+	maps.DeleteFunc(h, func(key string, _ any) bool { return isDeath(key) })
+	saved, _ := h[headerDeath].(amqp.Table)
+	maps.Copy(h, saved)
+}
+
+// saveDeath puts aside what the broker noted about earlier dead-lettering.
+// RabbitMQ 3 takes a message for a loop that the same queue has dead-lettered
+// before, and drops it.
+func saveDeath(h amqp.Table) {
+	saved := amqp.Table{}
+	for key, value := range h {
+		if isDeath(key) {
+			saved[key] = value
+			delete(h, key)
 		}
 	}
+	if len(saved) > 0 {
+		h[headerDeath] = saved
+	}
+}
+
+func isDeath(key string) bool {
+	return key == headerBrokerDeath || strings.HasPrefix(key, firstDeathPrefix) || strings.HasPrefix(key, lastDeathPrefix)
 }
 
 // msOf reads a count of milliseconds, 0 where it is none.
@@ -158,6 +193,13 @@ func retryCopy(raw *amqp.Delivery, c *control, failures int, now time.Time) amqp
 		setExpiry(&p, max(expires.Sub(now), 0), expires)
 		p.Headers[headerTTL] = strconv.FormatInt(ceilMS(c.ttl), 10)
 	}
+	return p
+}
+
+// redrivenCopy is raw as it was before it was a dead letter.
+func redrivenCopy(raw *amqp.Delivery) amqp.Publishing {
+	p := publishingOf(raw)
+	maps.DeleteFunc(p.Headers, func(key string, _ any) bool { return messaging.IsDeadLetterHeader(key) })
 	return p
 }
 

@@ -25,6 +25,7 @@ import (
 //	warren.delay.4 ...                           warren.delay.4 ...
 //	      :
 //	warren.delay.deliver --(header warren-to = hello)--> queue hello
+//	                     --(header warren-to-topic = logs)--> exchange logs
 //
 // Within a level all wait equally long, so nothing waits behind anything that
 // waits longer. The queues are quorum queues, which move a message on only when
@@ -35,8 +36,10 @@ const (
 	delayPrefix   = "warren.delay."
 	delayDeliver  = delayPrefix + "deliver"
 	delayStranded = delayPrefix + "stranded"
+	delayUnbound  = delayPrefix + "unbound"
 
-	headerTo          = "warren-to"
+	headerTo          = "warren-to"       // a queue
+	headerToTopic     = "warren-to-topic" // or a topic
 	delayHeaderPrefix = "warren-delay-"
 
 	delayUnit = 100 * time.Millisecond
@@ -55,22 +58,37 @@ func levelHeader(level int) string { return delayHeaderPrefix + strconv.Itoa(lev
 func delayUnits(d time.Duration) uint { return uint((d + delayUnit - 1) / delayUnit) }
 
 // delayed sends p to a queue by way of the wait queues, for a delay of more
-// than zero. x-death is put aside: RabbitMQ 3 takes a message for a loop that
-// has been dead-lettered by the same queue before, and drops it.
+// than zero.
 func delayed(p amqp.Publishing, queue string, delay time.Duration) outgoing {
+	p.Headers[headerTo] = queue
+	return byLevels(toQueue(queue, p), delay)
+}
+
+// delayedToTopic is delayed for a topic.
+func delayedToTopic(p amqp.Publishing, topic, key string, delay time.Duration) outgoing {
+	p.Headers[headerToTopic] = topic
+	return byLevels(toTopic(topic, key, p), delay)
+}
+
+// hasWaited says whether a message with these headers came by the wait queues.
+func hasWaited(h amqp.Table) bool {
+	_, queue := h[headerTo]
+	_, topic := h[headerToTopic]
+	return queue || topic
+}
+
+func byLevels(o outgoing, delay time.Duration) outgoing {
+	h := o.publishing.Headers
 	units := delayUnits(delay)
 	for level := range bits.Len(units) {
 		if units&(1<<level) != 0 {
-			p.Headers[levelHeader(level)] = "1"
+			h[levelHeader(level)] = "1"
 		}
 	}
-	p.Headers[headerTo] = queue
-	if death, dead := p.Headers[headerBrokerDeath]; dead {
-		p.Headers[headerDeath] = death
-		delete(p.Headers, headerBrokerDeath)
-	}
-	p.Expiration = "" // it would end the wait; the consumer looks at headerExpires
-	return outgoing{exchange: levelName(highestLevel(delay)), key: queue, mandatory: true, publishing: p}
+	saveDeath(h)
+	o.publishing.Expiration = "" // it would end the wait; the consumer looks at headerExpires
+	o.exchange, o.mandatory = levelName(highestLevel(delay)), true
+	return o
 }
 
 func highestLevel(d time.Duration) int { return bits.Len(delayUnits(d)) - 1 }
@@ -115,6 +133,18 @@ func strandedConfig(major int) wamqp.Config {
 	return c
 }
 
+// unboundConfig is a queue that drops everything at once. Each message to a
+// topic goes there as well: one that nobody is bound for would otherwise be
+// unroutable, and at-least-once dead-lettering would keep trying, and hold up
+// those behind it.
+func unboundConfig() wamqp.Config {
+	c := deliverConfig()
+	c.Queue.GenerateName = wamqp.GenerateQueueNameConstant(delayUnbound)
+	c.Queue.Arguments = amqp.Table{amqp.QueueTypeArg: queueTypeClassic, amqp.QueueMessageTTLArg: int64(0)}
+	c.QueueBind.Arguments = amqp.Table{"x-match": "all", headerToTopic: nil} // nil is any value
+	return c
+}
+
 func deliverConfig() wamqp.Config {
 	return headersConfig(delayDeliver, amqp.Table{"alternate-exchange": delayStranded})
 }
@@ -139,8 +169,7 @@ func (g *generation) declareLevels(highest int) error {
 	if err := build(strandedConfig(g.major)); err != nil {
 		return err
 	}
-	c := deliverConfig()
-	if err := g.do(func(ch *amqp.Channel) error { return builder.ExchangeDeclare(ch, delayDeliver, c) }); err != nil {
+	if err := build(unboundConfig()); err != nil {
 		return err
 	}
 	for level := range highest + 1 {
@@ -151,8 +180,8 @@ func (g *generation) declareLevels(highest int) error {
 	return nil
 }
 
-// openWay makes sure that a message with that delay finds its way to queue.
-func (g *generation) openWay(queue string, delay time.Duration) error {
+// openWay makes sure that a message with that delay finds its way.
+func (g *generation) openWay(to messaging.Address, delay time.Duration) error {
 	g.delays.Lock()
 	defer g.delays.Unlock()
 	if highest := highestLevel(delay); highest >= g.levels {
@@ -162,9 +191,12 @@ func (g *generation) openWay(queue string, delay time.Duration) error {
 		g.levels = highest + 1
 	}
 	err := g.do(func(ch *amqp.Channel) error {
-		return ch.QueueBind(queue, "", delayDeliver, false, amqp.Table{"x-match": "all", headerTo: queue})
+		if to.IsTopic() {
+			return ch.ExchangeBind(to.Name(), "", delayDeliver, false, amqp.Table{"x-match": "all", headerToTopic: to.Name()})
+		}
+		return ch.QueueBind(to.Name(), "", delayDeliver, false, amqp.Table{"x-match": "all", headerTo: to.Name()})
 	})
-	if code(err) == amqp.NotFound && strings.Contains(err.Error(), "no exchange") {
+	if code(err) == amqp.NotFound && strings.Contains(err.Error(), "no exchange '"+delayDeliver+"'") {
 		g.levels = 0 // somebody deleted it: declare everything again
 		return fmt.Errorf("the exchange %s was deleted: %w", delayDeliver, amqp.ErrClosed)
 	}
@@ -173,6 +205,6 @@ func (g *generation) openWay(queue string, delay time.Duration) error {
 
 // openWay is asked before every Publish with a delay, and not remembered: a
 // queue that somebody deleted and declared again has lost its binding.
-func (b *Broker) openWay(ctx context.Context, queue string, delay time.Duration) error {
-	return b.ask(ctx, func(g *generation) error { return g.openWay(queue, delay) })
+func (b *Broker) openWay(ctx context.Context, to messaging.Address, delay time.Duration) error {
+	return b.ask(ctx, func(g *generation) error { return g.openWay(to, delay) })
 }

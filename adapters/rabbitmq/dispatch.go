@@ -51,7 +51,7 @@ func (d *dispatch) run() []error {
 			lane = d.p.alone
 		}
 		if refused {
-			d.rest(backoff(round, refusedFirst, d.p.cfg.rejectTimeout/4), todo)
+			d.rest(backoff(round, refusedFirst, d.p.cfg.rejectTimeout/4))
 		}
 	}
 }
@@ -77,7 +77,7 @@ func (d *dispatch) survey(todo []int) (refused, suspect bool) {
 }
 
 // rest waits before what was refused is sent again.
-func (d *dispatch) rest(wait time.Duration, todo []int) {
+func (d *dispatch) rest(wait time.Duration) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
@@ -164,7 +164,7 @@ func (d *dispatch) settle(l *lane, b *batch, k int, c *amqp.DeferredConfirmation
 	case refused:
 		d.refuse(s)
 	case lost:
-		d.lose(s, l, b.session)
+		d.lose(s, &d.msgs[b.index[k]], l, b.session)
 	}
 	b.session.release()
 	d.progress.Add(1)
@@ -184,14 +184,20 @@ func (d *dispatch) refuse(s *sending) {
 
 // lose notes that the channel was closed before the confirmation came. If the
 // broker closed it for a message, and this one was alone on it, it is to blame.
-func (d *dispatch) lose(s *sending, l *lane, of *session) {
+func (d *dispatch) lose(s *sending, m *outgoing, l *lane, of *session) {
 	s.unsure, s.refused = true, time.Time{}
 	exception := of.exception()
 	if exception == nil {
 		return
 	}
+	alone := l == d.p.alone
+	if m.nobodyTakes(exception, alone) { // nor would anybody if it was sent again
+		s.done = true
+		d.p.topics.Delete(m.exchange)
+		return
+	}
 	s.suspect = true
-	if l == d.p.alone {
+	if alone {
 		s.done, s.err = true, exception
 	}
 }
@@ -227,7 +233,7 @@ func (d *dispatch) abandon(l *lane, b *batch, next int) {
 
 // giveUp says of these messages that ctx has ended, or the broker closed.
 func (d *dispatch) giveUp(todo []int) {
-	why := error(messaging.ErrClosed)
+	why := messaging.ErrClosed
 	if d.ctx.Err() != nil {
 		why = d.p.link.because(endOf(d.ctx))
 	}

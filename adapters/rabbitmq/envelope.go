@@ -21,6 +21,9 @@ func encode(marshaler wamqp.Marshaler, m *messaging.Message) (amqp.Publishing, e
 	if err != nil {
 		return p, fmt.Errorf("marshal: %w", err)
 	}
+	if p.Headers == nil {
+		p.Headers = amqp.Table{}
+	}
 	if p.MessageId == "" { // what is returned is recognised by it
 		p.MessageId = m.ID
 	}
@@ -86,15 +89,15 @@ const escaped = "_warren_header_"
 // and its kin are the broker's record of dead-lettering.
 func meaningful(key string) bool {
 	switch key {
-	case "CC", "BCC", wamqp.DefaultMessageUUIDHeaderKey, headerTo, headerBrokerDeath, headerDeliveryCount, headerAcquiredCount:
+	case "CC", "BCC", wamqp.DefaultMessageUUIDHeaderKey, headerTo, headerToTopic, headerDeliveryCount, headerAcquiredCount:
 		return true
 	}
-	for _, prefix := range [...]string{metadataPrefix, controlPrefix, delayHeaderPrefix, firstDeathPrefix, lastDeathPrefix} {
+	for _, prefix := range [...]string{metadataPrefix, controlPrefix, delayHeaderPrefix} {
 		if strings.HasPrefix(key, prefix) {
 			return true
 		}
 	}
-	return false
+	return isDeath(key)
 }
 
 func escapeKey(key string) string {
@@ -134,7 +137,7 @@ func decode(marshaler wamqp.Marshaler, raw amqp.Delivery, c *control) (m messagi
 	if m.ID == "" {
 		m.ID = raw.MessageId
 	}
-	m.TTL = c.ttl
+	m.TTL, m.Key = c.ttl, c.key
 	return m, nil
 }
 

@@ -12,16 +12,16 @@ import (
 )
 
 // Get implements [messaging.Getter] by basic.get: each message costs a round
-// trip to the broker. A queue that does not exist is ErrNotFound. The message
-// is held, on a channel of its own, until it is settled.
+// trip to the broker. A queue, or a group of a topic, that does not exist is
+// ErrNotFound. The message is held, on a channel of its own, until it is settled.
 func (b *Broker) Get(ctx context.Context, from messaging.Source) (*messaging.Pending, error) {
 	if err := from.Validate(); err != nil {
 		return nil, fmt.Errorf("get: %w", err)
 	}
 	src := from.WithDefaults()
 	doing := "get from " + src.Address.String()
-	if src.Address.IsTopic() {
-		return nil, fmt.Errorf("%s: %w", doing, errTopics)
+	if isPrivate(src) {
+		return nil, fmt.Errorf("%s: Source.Group is empty: a private subscription begins with what is published after it, so there is nothing to get; name a group", doing)
 	}
 	if err := b.enter(doing); err != nil {
 		return nil, err
@@ -55,7 +55,7 @@ func (b *Broker) get(ctx context.Context, src messaging.Source) (*messaging.Pend
 	if !f.ok {
 		return nil, messaging.ErrEmpty
 	}
-	h := &held{b: b, src: src, fetched: f, job: &job{raw: f.raw}}
+	h := &held{b: b, src: src, fetched: f, job: &job{raw: f.raw, queue: src.Queue().Name()}}
 	h.job.control = takeControl(&h.job.raw)
 	if h.job.control.expired(&h.job.raw, time.Now()) {
 		return nil, h.settle(nil)
@@ -77,7 +77,7 @@ func (b *Broker) fetch(ctx context.Context, src messaging.Source) (fetched, erro
 		if err != nil {
 			return err
 		}
-		raw, ok, err := ch.Get(src.Address.Name(), src.AutoAck)
+		raw, ok, err := ch.Get(src.Queue().Name(), src.AutoAck)
 		if err != nil || !ok {
 			g.giveBack(ch)
 			return err
@@ -109,8 +109,8 @@ type held struct {
 }
 
 // openWay implements way.
-func (h *held) openWay(ctx context.Context, queue string, delay time.Duration) error {
-	return h.b.openWay(ctx, queue, delay)
+func (h *held) openWay(ctx context.Context, to messaging.Address, delay time.Duration) error {
+	return h.b.openWay(ctx, to, delay)
 }
 
 // settle carries out a verdict. An error says that the message will come
@@ -124,6 +124,10 @@ func (h *held) settle(verdict error) error {
 }
 
 func (h *held) undecodable(err error) error {
+	if h.src.AutoAck {
+		h.b.cfg.log.Warn("dropping message that cannot be decoded", "id", h.raw.MessageId, "from", h.src.Address, "error", err)
+		return h.settle(nil)
+	}
 	h.b.cfg.log.Warn("dead-lettering message that cannot be decoded", "id", h.raw.MessageId, "from", h.src.Address,
 		"to", h.src.Retry.DeadLetter, "error", err)
 	return h.carryOut(messaging.Decision{Action: messaging.DeadLetter, Reason: messaging.ReasonUndecodable, Err: err})

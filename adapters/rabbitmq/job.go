@@ -13,6 +13,7 @@ type job struct {
 	delivery messaging.Delivery // the handler's, who may change it
 	raw      amqp.Delivery      // as it came, without control headers
 	control  control
+	queue    string // where it was
 	on       *consumer
 }
 
@@ -37,6 +38,11 @@ func (j *job) decode(cfg *config, from messaging.Address) error {
 // undecodable gives up a message that the Marshaler cannot read. It is moved
 // as it came.
 func (j *job) undecodable(log *slog.Logger, src messaging.Source, err error) {
+	if src.AutoAck {
+		log.Warn("dropping message that cannot be decoded", "id", j.raw.MessageId, "from", src.Address, "error", err)
+		j.Settle(messaging.Decision{Action: messaging.Acknowledge})
+		return
+	}
 	log.Warn("dead-lettering message that cannot be decoded", "id", j.raw.MessageId, "from", src.Address,
 		"to", src.Retry.DeadLetter, "error", err)
 	j.Settle(messaging.Decision{Action: messaging.DeadLetter, Reason: messaging.ReasonUndecodable, Err: err})

@@ -10,9 +10,6 @@ import (
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
-// errTopics says what is missing, for errors.Is(err, errors.ErrUnsupported).
-var errTopics = fmt.Errorf("topics are not there yet on RabbitMQ: %w", errors.ErrUnsupported)
-
 // Declare implements [messaging.Manager]. A durable queue is a quorum queue
 // unless the URL says queue_type=classic. An exclusive queue belongs to this
 // Broker: it is declared again, empty, when the connection was lost.
@@ -23,23 +20,9 @@ func (b *Broker) Declare(ctx context.Context, q messaging.QueueSpec) error {
 	doing := "declare " + messaging.Queue(q.Name).String()
 	err := b.manage(ctx, doing, func(g *generation) error { return b.declare(g, q) })
 	if err == nil && q.Exclusive {
-		b.mu.Lock()
-		b.exclusives[q.Name] = q
-		b.mu.Unlock()
+		b.own(q)
 	}
 	return err
-}
-
-// Bind implements [messaging.Manager]. Topics are not there yet: the error
-// wraps errors.ErrUnsupported.
-func (b *Broker) Bind(_ context.Context, from messaging.Source) error {
-	if err := from.Validate(); err != nil {
-		return fmt.Errorf("bind: %w", err)
-	}
-	if !from.Address.IsTopic() {
-		return fmt.Errorf("bind: Source.Address is %s; only a topic has groups", from.Address)
-	}
-	return fmt.Errorf("bind %s: %w", from.Address, errTopics)
 }
 
 // Inspect implements [messaging.Manager]. RabbitMQ does not tell over AMQP how
@@ -66,10 +49,19 @@ func (b *Broker) Purge(ctx context.Context, q messaging.Address) (int, error) {
 	return purged, err
 }
 
-// Delete implements [messaging.Manager].
+// Delete implements [messaging.Manager]. Of a topic, it deletes the exchange,
+// and with it what binds the groups. Their queues stay, with what is in them:
+// they are deleted by name, Queue("t.g") for group g of topic t. Subscriptions
+// to the topic get nothing any more until they are begun anew.
 func (b *Broker) Delete(ctx context.Context, a messaging.Address) error {
-	err := b.manageQueue(ctx, "delete", a, func(g *generation) error {
+	if err := a.Validate(); err != nil {
+		return fmt.Errorf("delete: %w", err)
+	}
+	err := b.manage(ctx, "delete "+a.String(), func(g *generation) error {
 		return g.do(func(ch *amqp.Channel) error {
+			if a.IsTopic() {
+				return ch.ExchangeDelete(a.Name(), false, false)
+			}
 			_, err := ch.QueueDelete(a.Name(), false, false, false)
 			return err
 		})
@@ -77,10 +69,12 @@ func (b *Broker) Delete(ctx context.Context, a messaging.Address) error {
 	if errors.Is(err, messaging.ErrNotFound) {
 		err = nil
 	}
-	if err == nil {
-		b.mu.Lock()
-		delete(b.exclusives, a.Name())
-		b.mu.Unlock()
+	switch {
+	case err != nil:
+	case a.IsTopic():
+		b.publisher.topics.Delete(a.Name())
+	default:
+		b.disown(a.Name())
 	}
 	return err
 }
@@ -91,7 +85,7 @@ func (b *Broker) manageQueue(ctx context.Context, verb string, q messaging.Addre
 	}
 	doing := verb + " " + q.String()
 	if q.IsTopic() {
-		return fmt.Errorf("%s: %w", doing, errTopics)
+		return fmt.Errorf("%s: a topic holds no messages; name the queue of a group, %s.GROUP", doing, messaging.Queue(q.Name()))
 	}
 	return b.manage(ctx, doing, f)
 }

@@ -41,18 +41,18 @@ func (c *consumer) reportAndPause(j *job, dec messaging.Decision, attempt int, e
 
 // way makes sure that there is a way through the wait queues.
 type way interface {
-	openWay(ctx context.Context, queue string, delay time.Duration) error
+	openWay(ctx context.Context, to messaging.Address, delay time.Duration) error
 }
 
 // openWay opens it once for a consumer: while it lives, its queue has not been
 // deleted.
-func (c *consumer) openWay(ctx context.Context, queue string, delay time.Duration) error {
+func (c *consumer) openWay(ctx context.Context, to messaging.Address, delay time.Duration) error {
 	c.way.Lock()
 	defer c.way.Unlock()
 	if delay <= c.far {
 		return nil
 	}
-	if err := c.s.b.openWay(ctx, queue, delay); err != nil {
+	if err := c.s.b.openWay(ctx, to, delay); err != nil {
 		return err
 	}
 	c.far = delay
@@ -62,18 +62,32 @@ func (c *consumer) openWay(ctx context.Context, queue string, delay time.Duratio
 // place stores a copy of j's message where dec says, and waits until the
 // broker has confirmed that.
 func (b *Broker) place(ctx context.Context, w way, j *job, src messaging.Source, dec messaging.Decision) error {
-	if dec.Action == messaging.DeadLetter {
-		return b.placeDead(ctx, src.Retry.DeadLetter.Name(), deadCopy(&j.raw, src.Address, j.attempt(), dec))
+	p := copyOf(j, src, dec)
+	noteKey(&p, j.control.key)
+	switch {
+	case dec.Action == messaging.DeadLetter:
+		return b.placeDead(ctx, src.Retry.DeadLetter.Name(), p)
+	case dec.Action == messaging.Move:
+		return b.store(ctx, toQueue(dec.To.Name(), p))
+	case dec.Wait == 0:
+		return b.store(ctx, toQueue(j.queue, p))
 	}
-	queue := src.Address.Name()
-	p := retryCopy(&j.raw, &j.control, j.attempt(), time.Now())
-	if dec.Wait == 0 {
-		return b.store(ctx, toQueue(queue, p))
-	}
-	if err := w.openWay(ctx, queue, dec.Wait); err != nil {
+	if err := w.openWay(ctx, messaging.Queue(j.queue), dec.Wait); err != nil {
 		return explain(err)
 	}
-	return b.store(ctx, delayed(p, queue, dec.Wait))
+	return b.store(ctx, delayed(p, j.queue, dec.Wait))
+}
+
+// copyOf is j's message as it is to be where dec says.
+func copyOf(j *job, src messaging.Source, dec messaging.Decision) amqp.Publishing {
+	switch dec.Action {
+	case messaging.DeadLetter:
+		return deadCopy(&j.raw, src.Queue(), j.attempt(), dec)
+	case messaging.Move:
+		return redrivenCopy(&j.raw)
+	default:
+		return retryCopy(&j.raw, &j.control, j.attempt(), time.Now())
+	}
 }
 
 // placeDead stores a dead letter. Where its queue was deleted meanwhile, it is
@@ -83,7 +97,7 @@ func (b *Broker) placeDead(ctx context.Context, queue string, p amqp.Publishing)
 	if !errors.Is(err, messaging.ErrUnroutable) {
 		return err
 	}
-	if err := b.ask(ctx, func(g *generation) error { return b.ensure(g, queue) }); err != nil {
+	if err := b.ask(ctx, func(g *generation) error { return b.ensure(g, b.specOf(queue)) }); err != nil {
 		return fmt.Errorf("declare the dead-letter queue %s again: %w", queue, explain(err))
 	}
 	return b.store(ctx, toQueue(queue, p))
@@ -92,6 +106,11 @@ func (b *Broker) placeDead(ctx context.Context, queue string, p amqp.Publishing)
 // toQueue is p on the way to a queue, by the exchange that knows all of them.
 func toQueue(queue string, p amqp.Publishing) outgoing {
 	return outgoing{key: queue, mandatory: true, publishing: p}
+}
+
+// toTopic is p on the way to a topic. Nobody needs to be bound to it.
+func toTopic(topic, key string, p amqp.Publishing) outgoing {
+	return outgoing{exchange: topic, key: key, publishing: p}
 }
 
 func (b *Broker) store(ctx context.Context, m outgoing) error {

@@ -26,9 +26,6 @@ func (b *Broker) Publish(ctx context.Context, to messaging.Address, msgs ...*mes
 	if len(msgs) == 0 {
 		return nil
 	}
-	if to.IsTopic() {
-		return fmt.Errorf("publish to %s: %w", to, errTopics)
-	}
 	errs := make([]error, len(msgs))
 	if b.enterLate("publish") != nil {
 		for i := range errs {
@@ -65,11 +62,17 @@ func publishError(to messaging.Address, msgs []*messaging.Message, errs []error)
 func (b *Broker) prepare(ctx context.Context, to messaging.Address, msgs []*messaging.Message, errs []error) ([]outgoing, []int) {
 	out := make([]outgoing, 0, len(msgs))
 	index := make([]int, 0, len(msgs))
-	wayErr := b.wayFor(ctx, to, msgs)
+	direct, delayed := b.ways(ctx, to, msgs)
 	for i, m := range msgs {
 		o, err := b.outgoing(to, m)
-		if err == nil && m.Delay > 0 {
-			err = wayErr
+		if err == nil {
+			err = direct
+			if m.Delay > 0 {
+				err = delayed
+			}
+		}
+		if err == errNobody { //nolint:errorlint // it is never wrapped
+			continue
 		}
 		if err != nil {
 			errs[i] = err
@@ -81,26 +84,51 @@ func (b *Broker) prepare(ctx context.Context, to messaging.Address, msgs []*mess
 	return out, index
 }
 
-// wayFor opens the way for the longest delay among msgs. The binding at its
-// end is what shows that the queue exists.
-func (b *Broker) wayFor(ctx context.Context, to messaging.Address, msgs []*messaging.Message) error {
+// ways says why msgs without a delay, and those with one, cannot be sent: nil
+// where they can.
+func (b *Broker) ways(ctx context.Context, to messaging.Address, msgs []*messaging.Message) (direct, delayed error) {
 	var longest time.Duration
+	shortest, replies := messaging.MaxDelay, false
 	for _, m := range msgs {
-		longest = max(longest, m.Delay)
+		longest, shortest = max(longest, m.Delay), min(shortest, m.Delay)
+		replies = replies || m.ReplyTo != ""
 	}
-	if longest == 0 {
-		return nil
+	if to.IsQueue() && longest == 0 && !replies {
+		return nil, nil
 	}
 	patience := b.publisher.patience(ctx)
 	defer patience.stop()
-	err := b.openWay(patience.ctx, to.Name(), longest)
-	switch {
-	case code(err) == amqp.NotFound:
-		return messaging.ErrUnroutable
-	case err != nil:
-		return fmt.Errorf("not sent: %w", explain(err))
+	if err := b.awaitReplies(patience.ctx, msgs); err != nil {
+		return notSent(err), notSent(err)
 	}
-	return nil
+	if shortest == 0 && to.IsTopic() {
+		direct = notSent(b.lookForTopic(patience.ctx, to.Name()))
+	}
+	if longest > 0 {
+		delayed = b.wayFor(patience.ctx, to, longest)
+	}
+	return direct, delayed
+}
+
+// wayFor opens the way for a delay. The binding at its end is what shows that
+// the queue or topic exists.
+func (b *Broker) wayFor(ctx context.Context, to messaging.Address, delay time.Duration) error {
+	err := b.openWay(ctx, to, delay)
+	switch {
+	case code(err) != amqp.NotFound:
+		return notSent(err)
+	case to.IsTopic():
+		return errNobody
+	default:
+		return messaging.ErrUnroutable
+	}
+}
+
+func notSent(err error) error {
+	if err == nil || err == errNobody { //nolint:errorlint // it is never wrapped
+		return err
+	}
+	return fmt.Errorf("not sent: %w", explain(err))
 }
 
 func (b *Broker) outgoing(to messaging.Address, m *messaging.Message) (outgoing, error) {
@@ -111,9 +139,21 @@ func (b *Broker) outgoing(to messaging.Address, m *messaging.Message) (outgoing,
 	if err != nil {
 		return outgoing{}, err
 	}
-	o := toQueue(to.Name(), p)
-	if m.Delay > 0 {
-		o = delayed(p, to.Name(), m.Delay)
-	}
+	o := address(to, m, p)
 	return o, checkPublishing(&o.publishing, b.cfg.maxMessageSize)
+}
+
+// address sends p, made of m, on its way.
+func address(to messaging.Address, m *messaging.Message, p amqp.Publishing) outgoing {
+	switch topic := to.IsTopic(); {
+	case topic && m.Delay > 0:
+		return delayedToTopic(p, to.Name(), m.Key, m.Delay)
+	case topic:
+		return toTopic(to.Name(), m.Key, p)
+	}
+	noteKey(&p, m.Key)
+	if m.Delay > 0 {
+		return delayed(p, to.Name(), m.Delay)
+	}
+	return toQueue(to.Name(), p)
 }

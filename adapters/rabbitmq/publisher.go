@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -14,7 +15,7 @@ import (
 type outgoing struct {
 	exchange   string
 	key        string
-	mandatory  bool // somebody must take it, otherwise it comes back
+	mandatory  bool // somebody must take it, otherwise it comes back; false for topics
 	publishing amqp.Publishing
 }
 
@@ -34,6 +35,8 @@ type publisher struct {
 	cut   <-chan struct{}
 	lanes []*lane
 	alone *lane // one message at a time, for those that may have closed a channel
+
+	topics sync.Map // names of topics whose exchange has been seen
 
 	end     context.Context // of the lanes
 	stop    context.CancelFunc
@@ -143,7 +146,8 @@ func (e *errPatience) Is(target error) bool { return target == context.DeadlineE
 // endOf is why ctx has ended: its error, and the cause where there is another.
 func endOf(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
-	if _, ours := cause.(*errPatience); ours || cause == err {
+	var ours *errPatience
+	if errors.As(cause, &ours) || errors.Is(err, cause) {
 		return cause
 	}
 	return fmt.Errorf("%w: %w", err, cause)

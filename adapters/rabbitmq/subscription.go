@@ -19,6 +19,17 @@ import (
 // connection, before its handler runs. It can come twice all the same where
 // the connection breaks just then: AMQP does not answer acknowledgements.
 //
+// A topic is a durable exchange of type topic; one of another type that exists
+// is used as it is. With type fanout, Source.Keys have no effect; with type
+// direct, they are whole keys and no patterns, so "#", which stands for none,
+// gets next to nothing. Group g of topic t is the durable queue t.g, bound with
+// each of the keys; a key that a group was bound with before stays bound.
+// Retries go back to that queue, and not to the topic.
+//
+// A private subscription has an exclusive queue. The broker deletes it when the
+// subscription ends, and when its connection is lost, with the messages in it;
+// then a new one is declared and bound before Source.Ready is called again.
+//
 // What the broker refuses when the subscription begins (no permission, a queue
 // that is exclusive to somebody else) is an error; later it is logged, shown
 // by Health and tried again.
@@ -28,9 +39,6 @@ func (b *Broker) Subscribe(ctx context.Context, from messaging.Source, h messagi
 		return err
 	}
 	doing := "subscribe to " + src.Address.String()
-	if src.Address.IsTopic() {
-		return fmt.Errorf("%s: %w", doing, errTopics)
-	}
 	if err := b.enterDrain(doing); err != nil {
 		return err
 	}
@@ -39,6 +47,7 @@ func (b *Broker) Subscribe(ctx context.Context, from messaging.Source, h messagi
 		return nil // it ended before it began
 	}
 	s := newSubscription(b, src)
+	defer b.read(s.queue)()
 	if err := s.run(ctx, h); err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
@@ -64,7 +73,7 @@ type subscription struct {
 
 func newSubscription(b *Broker, src messaging.Source) *subscription {
 	s := &subscription{
-		b: b, src: src, queue: src.Address.Name(),
+		b: b, src: src, queue: queueOf(src),
 		handled: make(chan struct{}),
 		changed: make(chan struct{}),
 	}

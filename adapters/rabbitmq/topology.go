@@ -66,12 +66,15 @@ func (b *Broker) declare(g *generation, q messaging.QueueSpec) error {
 }
 
 // ensure makes sure that a queue exists. One that does is used as it is.
-func (b *Broker) ensure(g *generation, name string) error {
-	_, err := look(g, name)
+func (b *Broker) ensure(g *generation, q messaging.QueueSpec) error {
+	if q.Exclusive { // nobody else can have declared it
+		return b.declare(g, q)
+	}
+	_, err := look(g, q.Name)
 	if code(err) != amqp.NotFound {
 		return err
 	}
-	return b.declare(g, messaging.QueueSpec{Name: name})
+	return b.declare(g, q)
 }
 
 // look asks for a queue without declaring it.
@@ -82,21 +85,4 @@ func look(g *generation, name string) (amqp.Queue, error) {
 		return err
 	})
 	return q, err
-}
-
-// restoreExclusives declares on a new connection the exclusive queues that
-// went with the old one.
-func (b *Broker) restoreExclusives(g *generation) error {
-	b.mu.Lock()
-	specs := make([]messaging.QueueSpec, 0, len(b.exclusives))
-	for _, q := range b.exclusives {
-		specs = append(specs, q)
-	}
-	b.mu.Unlock()
-	for _, q := range specs {
-		if err := b.declare(g, q); err != nil {
-			return fmt.Errorf("declare the exclusive queue %s again: %w", q.Name, explain(err))
-		}
-	}
-	return nil
 }
