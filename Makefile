@@ -55,6 +55,11 @@ fmt: ## Format the code
 vuln: ## Known vulnerabilities in the dependencies (needs the Internet)
 	@go run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...
 
+.PHONY: parity
+parity: ## Run the contract on every adapter and RabbitMQ version, and write docs/parity.md
+	@internal/tools/install.sh rabbitmq debootstrap
+	@go run ./internal/tools/parity
+
 .PHONY: rabbitmq-install
 rabbitmq-install: ## Install RabbitMQ (Debian, Ubuntu)
 	@internal/tools/install.sh rabbitmq

@@ -5,6 +5,7 @@
 #   rabbitmq   the broker, from the distribution (not started as a service)
 #   pika       the Python client, for the tests against the tutorial's programs
 #   cc         a C compiler, for the race detector
+#   debootstrap  another Debian in a folder, for the RabbitMQ that comes with it
 set -euo pipefail
 
 have_rabbitmq() {
@@ -22,6 +23,8 @@ for want in "$@"; do
 	rabbitmq) have_rabbitmq || { packages+=(rabbitmq-server); advice+=("RabbitMQ (macOS: brew install rabbitmq; Fedora: dnf install rabbitmq-server)"); } ;;
 	pika) have_pika || { packages+=(python3 python3-pika); advice+=("Python 3 with pika (pip install pika)"); } ;;
 	cc) have_cc || { packages+=(gcc libc6-dev); advice+=("a C compiler, which go test -race needs (gcc)"); } ;;
+	debootstrap) # as root only, and not elsewhere: the parity page then says so
+		[ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || command -v debootstrap >/dev/null || packages+=(debootstrap) ;;
 	*) echo "install.sh: unknown argument $want" >&2; exit 2 ;;
 	esac
 done
