@@ -1,5 +1,5 @@
 // Command producer is the hello producer of the RabbitMQ tutorial, on any
-// broker that warren has an adapter for: it sends texts to a queue.
+// broker that warren has an adapter for: it sends texts to a queue or a topic.
 package main
 
 import (
@@ -33,13 +33,15 @@ Examples:
   producer --count 100000 --queue load   many
   seq 1000 | producer --rate 50 -        lines, 50 a second
   producer --header tenant=acme --content-type application/json '{"id":1}'
+  producer --topic orders --key order.eu.placed '{"id":1}'
+  producer --delay 1m 'A reminder.'      delivered in a minute
   producer --declare tutorial            to the queue that the Python tutorial declares
   producer -- -n                         a text that begins with a dash`
 
 func main() {
 	cli.Main(&urfave.Command{
 		Name:        "producer",
-		Usage:       "send messages to a queue",
+		Usage:       "send messages to a queue or a topic",
 		UsageText:   "producer [options] [TEXT... | -]",
 		Description: description,
 		Flags:       flags(),
@@ -50,8 +52,13 @@ func main() {
 func flags() []urfave.Flag {
 	return []urfave.Flag{
 		cli.URLFlag(cli.DefaultURL, "amqp://localhost:5672/, as its user guest"),
-		cli.QueueFlag(producer.DefaultQueue, ""),
+		cli.QueueFlag("", producer.DefaultQueue),
 		cli.DeclareFlag(),
+		cli.TopicFlag(),
+		&urfave.StringFlag{
+			Name: "key", Aliases: []string{"k"}, Category: cli.CategoryMessages, Validator: cli.NotEmpty,
+			Usage: "routing `KEY` of every message to a topic: words separated by dots",
+		},
 		&urfave.DurationFlag{
 			Name: "timeout", Category: cli.CategoryBroker, Value: producer.DefaultTimeout, Validator: cli.Positive,
 			Usage: "how long the broker may take to connect, and to confirm what was sent",
@@ -72,6 +79,14 @@ func flags() []urfave.Flag {
 			Name: "content-type", Category: cli.CategoryMessages,
 			Usage: "MIME `TYPE` of every message",
 		},
+		&urfave.DurationFlag{
+			Name: "delay", Category: cli.CategoryMessages, DefaultText: "none", Validator: cli.Positive,
+			Usage: "deliver each message no sooner than after so long",
+		},
+		&urfave.DurationFlag{
+			Name: "ttl", Category: cli.CategoryMessages, DefaultText: "never", Validator: cli.Positive,
+			Usage: "drop each message that was not delivered for so long",
+		},
 		cli.QuietFlag(),
 		cli.VerboseFlag(),
 	}
@@ -84,12 +99,16 @@ func run(ctx context.Context, cmd *urfave.Command) error {
 	}
 	opts := producer.Options{
 		Queue:       cmd.String("queue"),
+		Topic:       cmd.String("topic"),
+		Key:         cmd.String("key"),
 		Declare:     cli.Declare(cmd.String("declare")),
 		Args:        cmd.Args().Slice(),
 		Count:       cmd.Int("count"),
 		Rate:        cmd.Float("rate"),
 		Headers:     headers,
 		ContentType: cmd.String("content-type"),
+		Delay:       cmd.Duration("delay"),
+		TTL:         cmd.Duration("ttl"),
 		Timeout:     cmd.Duration("timeout"),
 		Quiet:       cmd.Bool("quiet"),
 		Bar:         terminal(os.Stderr),

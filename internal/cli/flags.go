@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"time"
 
@@ -41,10 +42,19 @@ func QueueFlag(value, shownDefault string) urfave.Flag {
 	}
 }
 
+// TopicFlag is --topic.
+func TopicFlag() urfave.Flag {
+	return &urfave.StringFlag{
+		Name: "topic", Aliases: []string{"t"}, Category: CategoryBroker,
+		Usage:     "`NAME` of a topic, instead of a queue",
+		Validator: func(name string) error { return messaging.Topic(name).Validate() },
+	}
+}
+
 // DeclareFlag is --declare; [Declare] reads its value.
 func DeclareFlag() urfave.Flag {
 	return &urfave.StringFlag{
-		Name: "declare", Category: CategoryBroker, Value: string(DeclareMissing),
+		Name: "declare", Category: CategoryBroker, DefaultText: string(DeclareMissing),
 		Usage: "`HOW` the queue comes to be: missing (used as it is, created durable where there is none), " +
 			"tutorial (as the Python tutorial declares it: transient, classic) or never (it must exist)",
 		Validator: func(value string) error { return Declare(value).validate() },
@@ -75,6 +85,15 @@ func AtLeast[T cmp.Ordered](least T) func(T) error {
 		}
 		return nil
 	}
+}
+
+// NotEmpty is a flag's Validator: an empty value is more likely a variable of
+// the shell that is not set than what was meant.
+func NotEmpty(value string) error {
+	if value == "" {
+		return errors.New("must not be empty; leave the flag out")
+	}
+	return nil
 }
 
 // Positive is a flag's Validator for durations.

@@ -32,13 +32,24 @@ func (d Declare) validate() error {
 	return fmt.Errorf("must be %s, %s or %s", DeclareMissing, DeclareTutorial, DeclareNever)
 }
 
-// CheckQueue says what is wrong with --queue and --declare.
-func CheckQueue(name string, d Declare) error {
-	if err := messaging.Queue(name).Validate(); err != nil {
-		return Usagef("--queue: %w", err)
-	}
+// CheckTarget says what is wrong with --queue, --topic and --declare.
+func CheckTarget(queue, topic string, d Declare) error {
 	if err := d.validate(); err != nil {
 		return Usagef("--declare is %q; it %w", string(d), err)
+	}
+	switch {
+	case topic == "":
+		if err := messaging.Queue(queue).Validate(); err != nil {
+			return Usagef("--queue: %w", err)
+		}
+		return nil
+	case queue != "":
+		return Usagef("--queue (MESSAGING_QUEUE) and --topic contradict each other; give one of them")
+	case d != "":
+		return Usagef("--declare and --topic contradict each other: it is about queues")
+	}
+	if err := messaging.Topic(topic).Validate(); err != nil {
+		return Usagef("--topic: %w", err)
 	}
 	return nil
 }

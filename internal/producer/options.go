@@ -23,8 +23,12 @@ const fromStdin = "-"
 // Options say what is sent, where to and how. The zero value sends what the
 // tutorial's producer sends. The errors about them name the flags.
 type Options struct {
-	// Queue is the queue's name. Defaults to "hello".
+	// Queue is the queue's name. Defaults to "hello", unless there is a Topic.
 	Queue string
+	// Topic is the name of a topic to send to instead. Defaults to none.
+	Topic string
+	// Key is the routing key of every message, for a topic. Defaults to none.
+	Key string
 	// Declare is what is done about the queue first. Defaults to creating it
 	// where there is none.
 	Declare cli.Declare
@@ -38,6 +42,10 @@ type Options struct {
 	// Headers and ContentType are those of every message. Default to none.
 	Headers     map[string]string
 	ContentType string
+	// Delay is how long each message is held back. Defaults to not at all.
+	Delay time.Duration
+	// TTL is how long each message is worth delivering. Defaults to for ever.
+	TTL time.Duration
 	// Timeout is how long the broker may take to confirm what was sent.
 	// Defaults to 30 s.
 	Timeout time.Duration
@@ -51,7 +59,13 @@ type Options struct {
 // Validate says what is wrong with o, before anything is sent.
 func (o Options) Validate() error {
 	o = o.withDefaults()
-	if err := cli.CheckQueue(o.Queue, o.Declare); err != nil {
+	if err := cli.CheckTarget(o.Queue, o.Topic, o.Declare); err != nil {
+		return err
+	}
+	if err := o.validateArgs(); err != nil {
+		return err
+	}
+	if err := o.validateMessage(); err != nil {
 		return err
 	}
 	switch {
@@ -63,11 +77,23 @@ func (o Options) Validate() error {
 		return cli.Usagef("--rate is %v; it must be a number of messages a second, or 0 for no limit", o.Rate)
 	case o.Timeout < 0:
 		return cli.Usagef("--timeout is %s; it must be more than 0", o.Timeout)
+	}
+	return nil
+}
+
+// validateMessage is about what all messages have in common.
+func (o Options) validateMessage() error {
+	switch {
+	case o.Key != "" && o.Topic == "":
+		return cli.Usagef("--key needs --topic: a message to a queue has no routing key")
+	case len(o.Key) > messaging.MaxShort:
+		return cli.Usagef("--key has %d bytes; the limit is %d", len(o.Key), messaging.MaxShort)
 	case len(o.ContentType) > messaging.MaxShort:
 		return cli.Usagef("--content-type has %d bytes; the limit is %d", len(o.ContentType), messaging.MaxShort)
-	}
-	if err := o.validateArgs(); err != nil {
-		return err
+	case o.Delay < 0 || o.Delay > messaging.MaxDelay:
+		return cli.Usagef("--delay is %s; it must be between 0 and %s", o.Delay, messaging.MaxDelay)
+	case o.TTL < 0 || o.TTL > messaging.MaxTTL:
+		return cli.Usagef("--ttl is %s; it must be between 0 and %s", o.TTL, messaging.MaxTTL)
 	}
 	for key := range o.Headers {
 		if err := validateKey(key); err != nil {
@@ -89,6 +115,7 @@ func (o Options) validateArgs() error {
 	return nil
 }
 
+// validateKey is about a key of a header.
 func validateKey(key string) error {
 	switch {
 	case key == "":
@@ -123,7 +150,7 @@ func ParseHeaders(values []string) (map[string]string, error) {
 }
 
 func (o Options) withDefaults() Options {
-	if o.Queue == "" {
+	if o.Queue == "" && o.Topic == "" {
 		o.Queue = DefaultQueue
 	}
 	if len(o.Args) == 0 {
@@ -133,6 +160,14 @@ func (o Options) withDefaults() Options {
 		o.Timeout = DefaultTimeout
 	}
 	return o
+}
+
+// to is where the messages go.
+func (o Options) to() messaging.Address {
+	if o.Topic != "" {
+		return messaging.Topic(o.Topic)
+	}
+	return messaging.Queue(o.Queue)
 }
 
 func (o Options) stdin() bool { return len(o.Args) == 1 && o.Args[0] == fromStdin }

@@ -1,6 +1,6 @@
 // Package producer is the work of the hello producer, without its flags and
-// signals: it sends texts to a queue of any broker and says what became of
-// them.
+// signals: it sends texts to a queue or a topic of any broker and says what
+// became of them.
 package producer
 
 import (
@@ -61,7 +61,7 @@ type run struct {
 func newRun(broker messaging.Broker, opts Options, out io.Writer) *run {
 	r := &run{
 		broker: broker, opts: opts, out: cli.NewOutput(out),
-		to:      messaging.Queue(opts.Queue),
+		to:      opts.to(),
 		latency: newLatency(),
 	}
 	if opts.Rate > 0 {
@@ -75,7 +75,12 @@ func newRun(broker messaging.Broker, opts Options, out io.Writer) *run {
 	return r
 }
 
+// prepare makes sure that the queue is there. A topic needs nobody to receive
+// from it.
 func (r *run) prepare(ctx context.Context) error {
+	if r.to.IsTopic() {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
 	return cli.PrepareQueue(ctx, r.broker, r.opts.Queue, r.opts.Declare)
@@ -141,7 +146,10 @@ func (r *run) send(ctx context.Context, bodies [][]byte) error {
 func (r *run) messages(bodies [][]byte) []*messaging.Message {
 	msgs := make([]*messaging.Message, len(bodies))
 	for i, body := range bodies {
-		msgs[i] = &messaging.Message{Body: body, Headers: r.opts.Headers, ContentType: r.opts.ContentType}
+		msgs[i] = &messaging.Message{
+			Key: r.opts.Key, ContentType: r.opts.ContentType, TTL: r.opts.TTL, Delay: r.opts.Delay,
+			Headers: r.opts.Headers, Body: body,
+		}
 	}
 	return msgs
 }

@@ -54,17 +54,37 @@ func Open(t *testing.T, url string) messaging.Broker {
 // one for its dead letters when the test ends.
 func Queue(t *testing.T, broker messaging.Manager) string {
 	t.Helper()
-	name := "test-" + strings.ToLower(rand.Text()[:12])
+	name := unique()
+	remove(t, broker, messaging.Queue(name), messaging.Queue(name+".dead"))
+	return name
+}
+
+// Topic returns a name that nobody else uses, and deletes the topic when the
+// test ends, with the queues of these groups and those for their dead letters.
+func Topic(t *testing.T, broker messaging.Manager, groups ...string) string {
+	t.Helper()
+	name := unique()
+	remove(t, broker, messaging.Topic(name))
+	for _, group := range groups {
+		queue := messaging.Source{Address: messaging.Topic(name), Group: group}.Queue().Name()
+		remove(t, broker, messaging.Queue(queue), messaging.Queue(queue+".dead"))
+	}
+	return name
+}
+
+func unique() string { return "test-" + strings.ToLower(rand.Text()[:12]) }
+
+// remove deletes addresses when the test ends.
+func remove(t *testing.T, broker messaging.Manager, all ...messaging.Address) {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), Timeout)
 		defer cancel()
-		for _, q := range []string{name, name + ".dead"} {
-			if err := broker.Delete(ctx, messaging.Queue(q)); err != nil {
+		for _, a := range all {
+			if err := broker.Delete(ctx, a); err != nil {
 				t.Errorf("delete: %v", err)
 			}
 		}
 	})
-	return name
 }
 
 // Context ends when the test has taken too long.
@@ -78,8 +98,14 @@ func Context(t *testing.T) context.Context {
 // Receive takes n messages out of a queue, in order.
 func Receive(t *testing.T, broker messaging.Subscriber, queue string, n int) []*messaging.Delivery {
 	t.Helper()
+	return ReceiveFrom(t, broker, messaging.Source{Address: messaging.Queue(queue)}, n)
+}
+
+// ReceiveFrom takes the next n messages of a source, in order.
+func ReceiveFrom(t *testing.T, broker messaging.Subscriber, src messaging.Source, n int) []*messaging.Delivery {
+	t.Helper()
 	var all []*messaging.Delivery
-	for m, err := range messaging.Messages(Context(t), broker, messaging.Source{Address: messaging.Queue(queue)}, 0) {
+	for m, err := range messaging.Messages(Context(t), broker, src, 0) {
 		if err != nil {
 			t.Fatal(err)
 		}
