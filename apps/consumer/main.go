@@ -1,5 +1,5 @@
 // Command consumer is the worker of the RabbitMQ tutorials, on any broker that
-// warren has an adapter for: it receives messages from a queue.
+// warren has an adapter for: it receives messages from a queue or a topic.
 package main
 
 import (
@@ -22,6 +22,10 @@ const description = `Prints " [*] Waiting for messages. To exit press CTRL+C", t
 message, which is acknowledged when the work on it is done. Consumers of one queue share its
 messages, and so do the workers of one consumer.
 
+From a topic, each group gets a copy of each message, and the consumers of a group share it. A
+group keeps messages while nobody consumes. A consumer without --group gets what is sent to the
+topic while it is there. In a --key, * stands for exactly one word and # for any number of them.
+
 The first CTRL+C stops receiving, lets running work finish, returns what was not started to the
 queue, and ends with a summary. A second one quits at once.
 
@@ -34,12 +38,14 @@ Examples:
   consumer --mode get                    take one message, if there is one
   consumer --mode iterate --inactivity-timeout 10s
   consumer --fail-on bad --max-attempts 3 --dead-letter failed
+  consumer --topic orders --group billing --key 'order.*.placed' --key 'refund.#'
+  consumer --topic orders                whatever is sent to the topic from now on
   consumer --declare tutorial            from the queue that the Python tutorial declares`
 
 func main() {
 	cli.Main(&urfave.Command{
 		Name:        "consumer",
-		Usage:       "receive messages from a queue",
+		Usage:       "receive messages from a queue or a topic",
 		UsageText:   "consumer [options]",
 		Description: description,
 		Flags:       append(flags(), retryFlags()...),
@@ -50,8 +56,18 @@ func main() {
 func flags() []urfave.Flag {
 	return []urfave.Flag{
 		cli.URLFlag(cli.DefaultURL, "amqp://localhost:5672/, as its user guest"),
-		cli.QueueFlag(consumer.DefaultQueue, ""),
+		cli.QueueFlag("", consumer.DefaultQueue),
 		cli.DeclareFlag(),
+		cli.TopicFlag(),
+		&urfave.StringFlag{
+			Name: "group", Aliases: []string{"g"}, Category: cli.CategoryBroker, DefaultText: "none, private to this consumer",
+			Usage:     "`NAME` of the topic's group to consume for, created where there is none",
+			Validator: cli.NotEmpty,
+		},
+		&urfave.StringSliceFlag{
+			Name: "key", Aliases: []string{"k"}, Category: cli.CategoryBroker, DefaultText: "everything",
+			Usage: "`PATTERN` of the topic's routing keys to receive; may be given several times",
+		},
 		&urfave.StringFlag{
 			Name: "mode", Category: cli.CategoryMessages, Value: string(consumer.Consume),
 			Usage: "`WAY` to receive: consume (a handler is called), get (one message, then exit) or iterate (a loop)",
@@ -134,6 +150,9 @@ func run(ctx context.Context, cmd *urfave.Command) error {
 func options(cmd *urfave.Command) consumer.Options {
 	opts := consumer.Options{
 		Queue:             cmd.String("queue"),
+		Topic:             cmd.String("topic"),
+		Group:             cmd.String("group"),
+		Keys:              cmd.StringSlice("key"),
 		Declare:           cli.Declare(cmd.String("declare")),
 		Mode:              consumer.Mode(cmd.String("mode")),
 		Workers:           cmd.Int("workers"),

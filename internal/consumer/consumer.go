@@ -1,6 +1,6 @@
 // Package consumer is the work of the worker consumer, without its flags and
-// signals: it receives messages from a queue of any broker in one of the
-// tutorial's three ways, works on them, and says what became of them.
+// signals: it receives messages from a queue or a topic of any broker in one of
+// the tutorial's three ways, works on them, and says what became of them.
 package consumer
 
 import (
@@ -23,7 +23,7 @@ func Run(ctx context.Context, broker messaging.Broker, opts Options, out io.Writ
 		return Summary{}, err
 	}
 	c := newConsumer(broker, opts.withDefaults(), out)
-	if err := cli.PrepareQueue(ctx, broker, c.opts.Queue, c.opts.Declare); err != nil {
+	if err := c.prepare(ctx); err != nil {
 		return Summary{}, err
 	}
 	var err error
@@ -60,6 +60,18 @@ func newConsumer(broker messaging.Broker, opts Options, out io.Writer) *consumer
 		c.workers <- i + 1
 	}
 	return c
+}
+
+// prepare makes sure that the queue or the group is there. A private
+// subscription comes and goes with Run.
+func (c *consumer) prepare(ctx context.Context) error {
+	switch {
+	case c.opts.Topic == "":
+		return cli.PrepareQueue(ctx, c.broker, c.opts.Queue, c.opts.Declare)
+	case c.opts.Group != "":
+		return c.broker.Bind(ctx, c.opts.source())
+	}
+	return nil
 }
 
 // consume has the handler called until ctx ends or nothing comes any more.
@@ -102,7 +114,7 @@ func (c *consumer) iterate(ctx context.Context) error {
 func (c *consumer) get(ctx context.Context) error {
 	m, err := messaging.Get(ctx, c.broker, c.opts.source())
 	if errors.Is(err, messaging.ErrEmpty) {
-		c.out.Printf(" [*] No message in queue %s\n", cli.Quote([]byte(c.opts.Queue)))
+		c.out.Printf(" [*] No message in queue %s\n", cli.Quote([]byte(c.opts.source().Queue().Name())))
 		return nil
 	}
 	if err != nil {

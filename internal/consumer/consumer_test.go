@@ -432,7 +432,7 @@ func TestBadOptions(t *testing.T) {
 		{retry(messaging.Retry{Min: 10000 * time.Hour}), []string{"--retry-min", "720h"}},
 		{retry(messaging.Retry{DeadLetter: messaging.Queue(DefaultQueue)}), []string{"--dead-letter", "--queue"}},
 		{retry(messaging.Retry{DeadLetter: messaging.Queue("")}), []string{"--dead-letter"}},
-		{Options{Queue: long[:255]}, []string{"DeadLetter"}},
+		{Options{Queue: long[:255]}, []string{"--dead-letter"}},
 		{Options{Mode: Get, Workers: 2}, []string{"--mode get", "--workers 2"}},
 		{Options{Mode: Iterate, Workers: 2}, []string{"--mode iterate", "--workers 2"}},
 		{Options{Mode: Get, Prefetch: 2}, []string{"--mode get", "--prefetch"}},

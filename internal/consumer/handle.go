@@ -44,7 +44,7 @@ func (c *consumer) handle(ctx context.Context, d *messaging.Delivery) error {
 	c.announce()
 	text := cli.Quote(d.Body)
 	c.count(func(s *Summary) { s.Received++ })
-	c.say(" [x] Received %s%s%s\n", text, note(d), c.by(worker))
+	c.say(" [x] Received %s%s%s\n", text, c.note(d), c.by(worker))
 
 	verdict := c.work(ctx, d.Body)
 	switch {
@@ -105,6 +105,15 @@ func (c *consumer) by(worker int) string {
 		return ""
 	}
 	return fmt.Sprintf(" (worker %d)", worker)
+}
+
+// note says what is special about a delivery, and which routing key it had on
+// its way through a topic.
+func (c *consumer) note(d *messaging.Delivery) string {
+	if c.opts.Topic != "" && d.Key != "" {
+		return fmt.Sprintf(" (key %s)", cli.Quote([]byte(d.Key))) + note(d)
+	}
+	return note(d)
 }
 
 // note says what is special about a delivery.

@@ -1,7 +1,7 @@
 package consumer
 
 import (
-	"fmt"
+	"strings"
 	"time"
 
 	"github.com/warrenmq/warren/internal/cli"
@@ -30,8 +30,16 @@ const (
 // tutorial's consumer does, with acknowledgements. The errors about them name
 // the flags.
 type Options struct {
-	// Queue is the queue's name. Defaults to "hello".
+	// Queue is the queue's name. Defaults to "hello", unless there is a Topic.
 	Queue string
+	// Topic is the name of a topic to receive from instead. Defaults to none.
+	Topic string
+	// Group is, on a topic, the group that shares one copy of each message.
+	// Defaults to none: a private subscription, gone when Run ends.
+	Group string
+	// Keys are, on a topic, the patterns of routing keys to receive. Default to
+	// everything.
+	Keys []string
 	// Declare is what is done about the queue first. Defaults to creating it
 	// where there is none.
 	Declare cli.Declare
@@ -66,7 +74,10 @@ type Options struct {
 
 // Validate says what is wrong with o, before anything is received.
 func (o Options) Validate() error {
-	if err := cli.CheckQueue(o.withDefaults().Queue, o.Declare); err != nil {
+	if err := cli.CheckTarget(o.withDefaults().Queue, o.Topic, o.Declare); err != nil {
+		return err
+	}
+	if err := o.validateTopic(); err != nil {
 		return err
 	}
 	if err := o.validateNumbers(); err != nil {
@@ -80,6 +91,31 @@ func (o Options) Validate() error {
 			"each other: a message that is acknowledged before it is handled is never tried again")
 	}
 	return o.validateRetry()
+}
+
+func (o Options) validateTopic() error {
+	switch {
+	case o.Topic != "":
+	case o.Group != "":
+		return cli.Usagef("--group needs --topic: the consumers of a queue share its messages anyway")
+	case len(o.Keys) > 0:
+		return cli.Usagef("--key needs --topic: a queue's messages have no routing key")
+	}
+	if o.Topic != "" && o.Group == "" && o.Mode == Get {
+		return cli.Usagef("--mode get and --topic without --group contradict each other: " +
+			"a private subscription gets what is sent while it lasts, and get does not wait")
+	}
+	src := messaging.Source{Address: o.withDefaults().address(), Group: o.Group, Keys: o.Keys}
+	return named(src.Validate())
+}
+
+// named makes a usage error of one about a Source: it is about the flag.
+func named(err error) error {
+	if err == nil {
+		return nil
+	}
+	flags := strings.NewReplacer("Source.Keys", "--key", "Source.Group", "--group", "Source.Retry.DeadLetter", "--dead-letter")
+	return cli.Usagef("%s", flags.Replace(err.Error()))
 }
 
 func (o Options) validateNumbers() error {
@@ -144,17 +180,14 @@ func (o Options) validateRetry() error {
 		}
 	}
 	source := o.withDefaults().source()
-	if o.Retry.DeadLetter == source.Address {
+	if source.Address.IsQueue() && o.Retry.DeadLetter == source.Address {
 		return cli.Usagef("--dead-letter and --queue are both %q; dead letters need a queue of their own", source.Address.Name())
 	}
-	if err := source.Validate(); err != nil { // what is left: names and durations over a limit
-		return &cli.UsageError{Err: fmt.Errorf("the options do not fit together: %w", err)}
-	}
-	return nil
+	return named(source.Validate()) // what is left: names over a limit, and the queue of a group
 }
 
 func (o Options) withDefaults() Options {
-	if o.Queue == "" {
+	if o.Queue == "" && o.Topic == "" {
 		o.Queue = DefaultQueue
 	}
 	if o.Mode == "" {
@@ -167,10 +200,20 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// address is where the messages come from.
+func (o Options) address() messaging.Address {
+	if o.Topic != "" {
+		return messaging.Topic(o.Topic)
+	}
+	return messaging.Queue(o.Queue)
+}
+
 // source is what the options mean to the messaging package.
 func (o Options) source() messaging.Source {
 	return messaging.Source{
-		Address:         messaging.Queue(o.Queue),
+		Address:         o.address(),
+		Group:           o.Group,
+		Keys:            o.Keys,
 		Concurrency:     o.Workers,
 		Prefetch:        o.Workers * o.Prefetch,
 		AutoAck:         o.AutoAck,
