@@ -188,6 +188,12 @@ func (in inbox) accept(_ context.Context, d *messaging.Delivery) error {
 	return nil
 }
 
+// fail is a handler that collects and fails.
+func (in inbox) fail(_ context.Context, d *messaging.Delivery) error {
+	in.put(d)
+	return errors.New("on purpose")
+}
+
 // next waits for one delivery.
 func (e *env) next(in inbox) (messaging.Delivery, error) {
 	select {

@@ -210,6 +210,24 @@ func c5HoldsUp(e *env) error {
 	return s.stop()
 }
 
+// untilDead lets a handler fail until q's one message is a dead letter. It
+// returns what was handled, and the dead letter.
+func (e *env) untilDead(q messaging.Address, retry messaging.Retry, fail func(*messaging.Delivery) error) (inbox, messaging.Delivery, error) {
+	in := newInbox()
+	s, err := e.subscribe(messaging.Source{Address: q, Retry: retry}, func(_ context.Context, d *messaging.Delivery) error {
+		in.put(d)
+		return fail(d)
+	})
+	if err != nil {
+		return in, messaging.Delivery{}, err
+	}
+	letters, err := e.receive(dead(q), 1)
+	if err != nil {
+		return in, messaging.Delivery{}, fmt.Errorf("no dead letter: %w", err)
+	}
+	return in, letters[0], s.stop()
+}
+
 func c6Attempts(e *env) error {
 	q, err := e.queue()
 	if err != nil {
@@ -222,22 +240,10 @@ func c6Attempts(e *env) error {
 	if err := e.publish(q, sent); err != nil {
 		return err
 	}
-	in := newInbox()
-	fail := func(_ context.Context, d *messaging.Delivery) error {
-		in.put(d)
-		return fmt.Errorf("failure %d", d.Attempt)
-	}
 	retry := quick
 	retry.MaxAttempts = 3
-	s, err := e.subscribe(messaging.Source{Address: q, Retry: retry}, fail)
+	in, d, err := e.untilDead(q, retry, func(d *messaging.Delivery) error { return fmt.Errorf("failure %d", d.Attempt) })
 	if err != nil {
-		return err
-	}
-	letters, err := e.receive(dead(q), 1)
-	if err != nil {
-		return fmt.Errorf("no dead letter: %w", err)
-	}
-	if err := s.stop(); err != nil {
 		return err
 	}
 	if len(in) != 3 {
@@ -248,7 +254,6 @@ func c6Attempts(e *env) error {
 			return fmt.Errorf("delivery %d has Attempt %d", want, d.Attempt)
 		}
 	}
-	d := letters[0]
 	if err := deadHeaders(d, q, messaging.ReasonAttempts, "failure 3", 3); err != nil {
 		return err
 	}
@@ -267,26 +272,15 @@ func c6Once(e *env) error {
 	if err != nil {
 		return err
 	}
-	in := newInbox()
-	s, err := e.subscribe(messaging.Source{Address: q, Retry: messaging.Retry{MaxAttempts: 1}},
-		func(_ context.Context, d *messaging.Delivery) error {
-			in.put(d)
-			return errors.New("once is enough")
-		})
+	in, letter, err := e.untilDead(q, messaging.Retry{MaxAttempts: 1},
+		func(*messaging.Delivery) error { return errors.New("once is enough") })
 	if err != nil {
-		return err
-	}
-	letters, err := e.receive(dead(q), 1)
-	if err != nil {
-		return fmt.Errorf("no dead letter: %w", err)
-	}
-	if err := s.stop(); err != nil {
 		return err
 	}
 	if len(in) != 1 {
 		return fmt.Errorf("it was handled %d times", len(in))
 	}
-	return deadHeaders(letters[0], q, messaging.ReasonAttempts, "once is enough", 1)
+	return deadHeaders(letter, q, messaging.ReasonAttempts, "once is enough", 1)
 }
 
 // c7Confirmed makes the dead-letter queue full: until there is room in it, the

@@ -182,7 +182,7 @@ func TestEveryRuleHasACase(t *testing.T) {
 		}
 		names[c.Name] = true
 	}
-	for prefix, n := range map[string]int{"P": 11, "C": 14, "S": 5} {
+	for prefix, n := range map[string]int{"P": 11, "C": 14, "T": 3, "S": 5} {
 		for i := 1; i <= n; i++ {
 			if rule := fmt.Sprint(prefix, i); !rules[rule] {
 				t.Errorf("rule %s has no case", rule)
