@@ -64,12 +64,12 @@ func (s *socket) Write(p []byte) (int, error) {
 
 // Close implements [io.Closer].
 func (s *socket) Close() error {
-	s.fail(errCut)
+	s.cut()
 	return nil
 }
 
 // cut ends the connection without a word, and with it whatever waits for it.
-func (s *socket) cut() { s.fail(errCut) }
+func (s *socket) cut() { _ = s.fail(errCut) }
 
 var errCut = errors.New("the connection was closed")
 
