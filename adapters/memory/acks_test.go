@@ -79,3 +79,22 @@ func TestAcksGiveRoomAtOnceWhereItMatters(t *testing.T) {
 		r.end()
 	})
 }
+
+func TestAcksKeepAllWorkersBusy(t *testing.T) {
+	bubble(t, func(t *testing.T, b *memory.Broker) {
+		const workers = 16
+		publish(t, b, work, numbered(3*workers)...)
+		s := newStation()
+		r := subscribe(t, b, messaging.Source{Concurrency: workers, Prefetch: workers}, s.handle)
+		for n := workers; n <= 3*workers; n++ {
+			if got := len(s.deliveries()); got != n {
+				t.Fatalf("%d handlers were started, want %d", got, n)
+			}
+			if n < 3*workers {
+				s.verdicts <- nil
+			}
+		}
+		close(s.verdicts)
+		r.end()
+	})
+}

@@ -3,7 +3,6 @@ package memory
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -22,6 +21,7 @@ type Broker struct {
 	// it for reading while they store.
 	mu         sync.RWMutex
 	queues     map[string]*queue
+	topics     map[string]*topic
 	subs       map[*subscription]struct{}
 	down       bool // disconnected
 	losses     int  // how often it was
@@ -55,6 +55,7 @@ func New(opts ...Option) *Broker {
 		start:    now,
 		since:    now,
 		queues:   map[string]*queue{},
+		topics:   map[string]*topic{},
 		subs:     map[*subscription]struct{}{},
 		changed:  make(chan struct{}),
 		drained:  make(chan struct{}),
@@ -107,6 +108,7 @@ func (b *Broker) declare(spec messaging.QueueSpec) *queue {
 // remove deletes a queue with everything in it. It needs b.mu.
 func (b *Broker) remove(q *queue) {
 	delete(b.queues, q.spec.Name)
+	q.unbind()
 	q.delete()
 }
 
@@ -115,8 +117,4 @@ func (b *Broker) remove(q *queue) {
 func (b *Broker) notify() {
 	close(b.changed)
 	b.changed = make(chan struct{})
-}
-
-func noTopics(doing string, a messaging.Address) error {
-	return fmt.Errorf("%s %s: topics come with a later version of the memory adapter: %w", doing, a, errors.ErrUnsupported)
 }

@@ -69,6 +69,9 @@ func (b *Broker) endClose(ctx context.Context) error {
 	for _, q := range b.queues {
 		b.remove(q)
 	}
+	for _, t := range b.topics {
+		b.removeTopic(t)
+	}
 	if n := len(b.subs) + b.unfinished; n > 0 {
 		return fmt.Errorf("close: %d subscriptions had to be cut off: %w", n, cmp.Or(ctx.Err(), context.DeadlineExceeded))
 	}

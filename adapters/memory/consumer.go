@@ -51,7 +51,6 @@ func (q *queue) detach(c *consumer) {
 	}
 	q.consumers = slices.Delete(q.consumers, i, i+1)
 	q.leaveTurns(c)
-	q.collect(c)
 	for h := range c.sub.buffered() {
 		if q.take(h.hold) {
 			q.putBack(h.e)

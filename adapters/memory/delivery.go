@@ -21,7 +21,7 @@ func newDelivery(h handout, src *messaging.Source) *delivery {
 	d.out.Message = h.e.msg
 	d.out.Headers = maps.Clone(h.e.msg.Headers)
 	d.out.Body = slices.Clone(h.e.msg.Body)
-	d.out.From = h.q.address
+	d.out.From = src.Address
 	d.out.Attempt = h.attempt
 	d.out.Redelivered = h.redelivered
 	return d

@@ -15,8 +15,10 @@
 // original place; what is tried again waits aside and then joins the end. Dead
 // letters, TTL, Delay, MaxLength with either Overflow, AutoDelete and
 // SingleActive work as on RabbitMQ, and so does the drain at the end of a
-// subscription. Publisher and receivers share no memory: a message is copied
-// when it is published, and again for each delivery.
+// subscription. A topic copies each message to the queues of the groups and
+// private subscriptions that have a pattern for its key. Publisher and
+// receivers share no memory: a message is copied when it is published, and
+// again for each delivery.
 //
 // [Broker.Disconnect], [Broker.Block], [Broker.HoldConfirms],
 // [Broker.CancelConsumers] and [Broker.Inject] break the broker on demand, so
@@ -42,6 +44,4 @@
 //     is refused is handled again a second later.
 //   - TTL of held messages, where it is stricter than RabbitMQ: a message whose
 //     own TTL ends while it waits in a subscription's prefetch is dropped too.
-//   - Topics, in this version: publishing and subscribing to one, and Bind,
-//     return an error that wraps [errors.ErrUnsupported].
 package memory

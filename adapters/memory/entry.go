@@ -55,6 +55,9 @@ func (e *entry) free() {
 	entries.Put(e)
 }
 
+// expired says whether e's own TTL is over.
+func (e *entry) expired(now time.Duration) bool { return e.deadline > 0 && e.deadline <= now }
+
 // roundUp makes whole milliseconds of d, as AMQP counts them.
 func roundUp(d time.Duration) time.Duration {
 	return (d + time.Millisecond - 1).Truncate(time.Millisecond)

@@ -7,8 +7,8 @@ import (
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
-// Get returns the message at the head of a queue at once: ErrEmpty where there
-// is none, ErrNotFound where there is no queue. The message is held until it
+// Get returns the message at the head of a queue, or of a topic's group, at
+// once: ErrEmpty where there is none, ErrNotFound where there is no queue. The message is held until it
 // is settled. That returns an error that wraps ErrSettled when the connection
 // was lost or the queue deleted meanwhile, because the verdict then has no
 // effect.
@@ -17,13 +17,17 @@ func (b *Broker) Get(ctx context.Context, from messaging.Source) (*messaging.Pen
 		return nil, fmt.Errorf("get: %w", err)
 	}
 	src := from.WithDefaults()
-	var d *delivery
-	err := b.with(ctx, "get from", src.Address, func(q *queue) { d = q.get(&src) })
-	if err != nil {
-		return nil, err
+	if isPrivate(&src) {
+		return nil, fmt.Errorf("get from %s: Source.Group is empty: a private subscription begins with what is "+
+			"published after it, so there is nothing to get; name a group", src.Address)
 	}
-	if d == nil {
-		return nil, fmt.Errorf("get from %s: %w", src.Address, messaging.ErrEmpty)
+	var d *delivery
+	err := b.with(ctx, src.Queue(), func(q *queue) { d = q.get(&src) })
+	if err == nil && d == nil {
+		err = messaging.ErrEmpty
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get from %s: %w", src.Address, err)
 	}
 	return messaging.NewPending(d.out, d.verdict), nil
 }

@@ -23,6 +23,16 @@ func (b *Broker) Declare(ctx context.Context, spec messaging.QueueSpec) error {
 }
 
 func (b *Broker) declareChecked(ctx context.Context, spec messaging.QueueSpec) error {
+	return b.change(ctx, func() error {
+		if d := differences(b.declare(spec).spec, spec); d != "" {
+			return fmt.Errorf("%s: %w", d, messaging.ErrMismatch)
+		}
+		return nil
+	})
+}
+
+// change calls f with b.mu held.
+func (b *Broker) change(ctx context.Context, f func() error) error {
 	if err := b.enter(ctx, managing); err != nil {
 		return err
 	}
@@ -32,10 +42,7 @@ func (b *Broker) declareChecked(ctx context.Context, spec messaging.QueueSpec) e
 	if b.closed {
 		return messaging.ErrClosed
 	}
-	if d := differences(b.declare(spec).spec, spec); d != "" {
-		return fmt.Errorf("%s: %w", d, messaging.ErrMismatch)
-	}
-	return nil
+	return f()
 }
 
 // normal makes specs equal that mean the same.
@@ -69,20 +76,11 @@ func differences(is, want messaging.QueueSpec) string {
 	return strings.Join(all, ", ")
 }
 
-// Bind is for topics, which come with a later version: it returns an error
-// that wraps [errors.ErrUnsupported].
-func (b *Broker) Bind(_ context.Context, from messaging.Source) error {
-	if err := from.Validate(); err != nil {
-		return fmt.Errorf("bind: %w", err)
-	}
-	return noTopics("bind", from.Address)
-}
-
 // Inspect counts the messages of a queue. Those that wait for a delay or a
 // retry are neither ready nor unsettled.
 func (b *Broker) Inspect(ctx context.Context, a messaging.Address) (messaging.QueueInfo, error) {
 	info := messaging.QueueInfo{Address: a}
-	err := b.with(ctx, "inspect", a, func(q *queue) {
+	err := b.withQueue(ctx, "inspect", a, func(q *queue) {
 		info.Ready, info.Unsettled, info.Consumers = q.ready(), q.unsettled(), len(q.consumers)
 	})
 	return info, err
@@ -92,25 +90,34 @@ func (b *Broker) Inspect(ctx context.Context, a messaging.Address) (messaging.Qu
 // there were.
 func (b *Broker) Purge(ctx context.Context, a messaging.Address) (int, error) {
 	n := 0
-	err := b.with(ctx, "purge", a, func(q *queue) { n = q.purge() })
+	err := b.withQueue(ctx, "purge", a, func(q *queue) { n = q.purge() })
 	return n, err
 }
 
-// with calls f with a queue, locked.
-func (b *Broker) with(ctx context.Context, doing string, a messaging.Address, f func(*queue)) error {
+// withQueue calls f with the queue a, locked.
+func (b *Broker) withQueue(ctx context.Context, verb string, a messaging.Address, f func(*queue)) error {
 	if err := a.Validate(); err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
+		return fmt.Errorf("%s: %w", verb, err)
 	}
 	if a.IsTopic() {
-		return noTopics(doing, a)
+		return fmt.Errorf("%s %s: a topic holds no messages; name the queue of a group, %s.GROUP",
+			verb, a, messaging.Queue(a.Name()))
 	}
+	if err := b.with(ctx, a, f); err != nil {
+		return fmt.Errorf("%s %s: %w", verb, a, err)
+	}
+	return nil
+}
+
+// with calls f with the queue a, locked.
+func (b *Broker) with(ctx context.Context, a messaging.Address, f func(*queue)) error {
 	if err := b.enter(ctx, managing); err != nil {
-		return fmt.Errorf("%s %s: %w", doing, a, err)
+		return err
 	}
 	defer b.mu.RUnlock()
 	q := b.queues[a.Name()]
 	if q == nil {
-		return fmt.Errorf("%s %s: %w", doing, a, messaging.ErrNotFound)
+		return messaging.ErrNotFound
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -122,18 +129,25 @@ func (b *Broker) with(ctx context.Context, doing string, a messaging.Address, f 
 // Delete removes a queue with all of its messages, those included that wait or
 // are being handled: what their handlers decide has no effect any more. Its
 // subscriptions declare it again, with the same properties.
+//
+// Of a topic, what binds the groups goes, and the delayed messages. Their queues
+// stay, with what is in them. Subscriptions to the topic get nothing any more
+// until they are begun anew, or their group is bound.
 func (b *Broker) Delete(ctx context.Context, a messaging.Address) error {
 	if err := a.Validate(); err != nil {
 		return fmt.Errorf("delete: %w", err)
 	}
-	if err := b.enter(ctx, managing); err != nil {
+	err := b.change(ctx, func() error {
+		if q := b.queues[a.Name()]; q != nil && a.IsQueue() {
+			b.remove(q)
+		}
+		if t := b.topics[a.Name()]; t != nil && a.IsTopic() {
+			b.removeTopic(t)
+		}
+		return nil
+	})
+	if err != nil {
 		return fmt.Errorf("delete %s: %w", a, err)
-	}
-	b.mu.RUnlock()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if q := b.queues[a.Name()]; q != nil && a.IsQueue() {
-		b.remove(q)
 	}
 	return nil
 }

@@ -12,15 +12,17 @@ import (
 // cost small, few enough that consumers and the end of ctx need not wait.
 const chunk = 64
 
-// Publish stores msgs in the queue to, see [messaging.Publisher]. A full queue
-// refuses at once. A delayed message needs its queue to exist when it is
-// published, but does not count for MaxLength.
+// Publish stores msgs in the queue to, or in the queues that are bound to the
+// topic to, see [messaging.Publisher]. A full queue refuses at once. A delayed
+// message needs its queue or topic to exist when it is published, but does not
+// count for MaxLength; who gets it on a topic is decided when its delay is over.
+//
+// Where one of a topic's queues is full, the message is ErrRejected, though the
+// others have stored it, as on RabbitMQ: publishing it again is a duplicate for
+// them.
 func (b *Broker) Publish(ctx context.Context, to messaging.Address, msgs ...*messaging.Message) error {
 	if err := messaging.Prepare(to, msgs); err != nil {
 		return err
-	}
-	if to.IsTopic() {
-		return noTopics("publish to", to)
 	}
 	p := publication{b: b, to: to, msgs: msgs}
 	for start := 0; start < len(msgs); start += chunk {
@@ -43,6 +45,7 @@ type publication struct {
 	b      *Broker
 	to     messaging.Address
 	msgs   []*messaging.Message
+	match  matcher                  // where it is to a topic
 	failed []messaging.MessageError // in the order of msgs
 
 	doubtful bool // some are stored and not confirmed
@@ -54,7 +57,7 @@ type publication struct {
 func (p *publication) store(ctx context.Context, start, end int) error {
 	var copies [chunk]*entry // made before a lock is taken; nil where the message is too large
 	for i, m := range p.msgs[start:end] {
-		if p.tooLarge(m) == nil {
+		if p.to.IsQueue() && p.tooLarge(m) == nil {
 			copies[i] = newEntry(m)
 		}
 	}
@@ -64,6 +67,10 @@ func (p *publication) store(ctx context.Context, start, end int) error {
 	defer p.b.mu.RUnlock()
 	if p.b.holding && !p.doubtful {
 		p.doubtful, p.losses = true, p.b.losses
+	}
+	if p.to.IsTopic() {
+		p.route(start, end)
+		return nil
 	}
 	q := p.b.queues[p.to.Name()]
 	if q == nil {
@@ -81,6 +88,21 @@ func (p *publication) store(ctx context.Context, start, end int) error {
 		}
 	}
 	return nil
+}
+
+// route stores a chunk of the messages in the queues that are bound to the
+// topic. It needs b.mu, for reading.
+func (p *publication) route(start, end int) {
+	t := p.b.topics[p.to.Name()]
+	for i, m := range p.msgs[start:end] {
+		err := p.tooLarge(m)
+		if err == nil && t != nil {
+			err = t.publish(m, &p.match)
+		}
+		if err != nil {
+			p.fail(start+i, err)
+		}
+	}
 }
 
 func (p *publication) tooLarge(m *messaging.Message) error {

@@ -3,7 +3,6 @@ package memory
 import (
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/warrenmq/warren/pkg/messaging"
 )
@@ -28,16 +27,17 @@ type queue struct {
 	expiring entryHeap // those ready that have a time to expire
 	waiting  entryHeap // not ready before their time
 
-	timer   *time.Timer   // fires onTimer; nil until the first use
-	timerAt time.Duration // when it will fire; 0 is not at all
+	alarm alarm // for expiring and waiting
 
 	consumers []*consumer            // attached, the longest first
 	members   map[*consumer]struct{} // attached, or between two attachments, or draining
 	turns     turns                  // attached and able to take a message
+
+	bindings []binding // to topics; belongs to b.mu
 }
 
 func newQueue(b *Broker, spec messaging.QueueSpec) *queue {
-	return &queue{
+	q := &queue{
 		b:        b,
 		address:  messaging.Queue(spec.Name),
 		spec:     spec,
@@ -46,6 +46,22 @@ func newQueue(b *Broker, spec messaging.QueueSpec) *queue {
 		waiting:  byTime(),
 		members:  map[*consumer]struct{}{},
 	}
+	q.alarm.ring = q.onTimer
+	return q
+}
+
+// store takes in a new message. It takes q.mu itself.
+func (q *queue) store(e *entry) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.publish(e)
+}
+
+// admit adds e at the tail, whether or not there is room. It takes q.mu itself.
+func (q *queue) admit(e *entry) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.enqueue(e)
 }
 
 // All methods below need q.mu.
@@ -151,8 +167,6 @@ func (q *queue) delete() {
 	q.purge()
 	q.held = list{}
 	q.waiting.clear()
-	if q.timer != nil {
-		q.timer.Stop()
-	}
+	q.alarm.stop()
 	q.loseConsumers(fmt.Errorf("%s was deleted", q.address))
 }

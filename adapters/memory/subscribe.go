@@ -27,19 +27,20 @@ type subscription struct {
 	// The rest belongs to b.mu.
 	spec     messaging.QueueSpec // of the queue, to declare it again
 	consumer *consumer
-	stopped  bool
 }
 
 // Subscribe handles messages, see [messaging.Subscriber]. It declares the
-// dead-letter queue too. A Source.Prefetch over 65,535, the most that AMQP
-// has, is 65,535.
+// dead-letter queue too, but with AutoAck, which has no dead letters. A
+// Source.Prefetch over 65,535, the most that AMQP has, is 65,535.
+//
+// Group g of topic t is the queue "t.g", bound with each of Source.Keys; what
+// it was bound with before stays. Retries go back to that queue and not to the
+// topic. A private subscription has a queue that is deleted when it ends, or
+// when the connection is lost, with the messages in it.
 func (b *Broker) Subscribe(ctx context.Context, from messaging.Source, h messaging.Handler) error {
 	src, err := messaging.CheckSubscribe(from, h)
 	if err != nil {
 		return err
-	}
-	if src.Address.IsTopic() {
-		return noTopics("subscribe to", src.Address)
 	}
 	s := newSubscription(ctx, b, src)
 	defer s.cancel(nil)
@@ -67,7 +68,7 @@ func newSubscription(ctx context.Context, b *Broker, src messaging.Source) *subs
 		src:     src,
 		buffer:  make(chan handout, min(src.Prefetch, maxPrefetch)),
 		trouble: make(chan error, 1),
-		spec:    messaging.QueueSpec{Name: src.Address.Name()},
+		spec:    specOf(&src),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	return s
@@ -119,12 +120,17 @@ func (s *subscription) attach() bool {
 	b := s.b
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if s.stopped || b.closing || b.down || s.ctx.Err() != nil {
+	if b.closing || b.down || s.ctx.Err() != nil {
 		return false
 	}
-	b.declare(messaging.QueueSpec{Name: s.src.Retry.DeadLetter.Name()})
+	if !s.src.AutoAck { // which has no dead letters
+		b.declare(messaging.QueueSpec{Name: s.src.Retry.DeadLetter.Name()})
+	}
 	q := b.declare(s.spec)
 	s.spec = q.spec
+	if s.src.Address.IsTopic() {
+		b.bind(q, &s.src)
+	}
 
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -183,7 +189,7 @@ func (s *subscription) receive(ctx context.Context) (h handout, ok bool) {
 
 // expired drops a message whose own TTL has ended while it was in the buffer.
 func (s *subscription) expired(d *delivery) bool {
-	if d.e.deadline == 0 || d.e.deadline > s.b.now() {
+	if !d.e.expired(s.b.now()) {
 		return false
 	}
 	d.Settle(messaging.Decision{Action: messaging.Acknowledge})
@@ -194,7 +200,6 @@ func (s *subscription) expired(d *delivery) bool {
 func (s *subscription) stop() {
 	s.b.mu.Lock()
 	defer s.b.mu.Unlock()
-	s.stopped = true
 	if s.consumer == nil {
 		return
 	}

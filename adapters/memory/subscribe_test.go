@@ -92,6 +92,22 @@ func TestBusyConsumerGetsNoMore(t *testing.T) {
 	})
 }
 
+func TestStoppedConsumersPrefetchGoesToOthers(t *testing.T) {
+	bubble(t, func(t *testing.T, b *memory.Broker) {
+		busy, idle := newStation(), newStation()
+		publish(t, b, work, "1", "2", "3")
+		r1 := subscribe(t, b, messaging.Source{Prefetch: 10}, busy.handle)
+		r2 := subscribe(t, b, messaging.Source{Prefetch: 10}, idle.accept)
+		busy.expect(t, "1")
+		idle.expect(t, "")
+		r1.stop()
+		idle.expect(t, "2 3")
+		busy.verdicts <- nil
+		must(t, <-r1.ended)
+		r2.end()
+	})
+}
+
 func TestSingleActive(t *testing.T) {
 	bubble(t, func(t *testing.T, b *memory.Broker) {
 		q := messaging.Queue("single")

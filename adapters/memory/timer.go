@@ -15,7 +15,7 @@ func (q *queue) wait(e *entry, due time.Duration) {
 	q.seqs++ // equal times come in the order in which they began to wait
 	e.seq, e.at = q.seqs, due
 	q.waiting.add(e)
-	q.wakeAt(due)
+	q.alarm.set(due, q.b.now())
 }
 
 // expire sees to it that e, which is ready, is dropped when its time is over.
@@ -23,22 +23,35 @@ func (q *queue) wait(e *entry, due time.Duration) {
 func (q *queue) expire(e *entry) {
 	if e.at > 0 {
 		q.expiring.add(e)
-		q.wakeAt(e.at)
+		q.alarm.set(e.at, q.b.now())
 	}
 }
 
-// wakeAt makes the timer fire at that time or before. A timer that fires for
-// what is gone meanwhile does no harm, so none is ever put off. It needs q.mu.
-func (q *queue) wakeAt(at time.Duration) {
-	if q.timerAt > 0 && q.timerAt <= at {
+// alarm calls ring at the earliest of the times that it is set for. Whose queue
+// or topic it belongs to has the mutex for it.
+type alarm struct {
+	ring  func()
+	timer *time.Timer   // nil until the first use
+	at    time.Duration // when it will ring; 0 is not at all. ring resets it
+}
+
+// set makes it ring at that time or before. To ring for what is gone meanwhile
+// does no harm, so it is never put off.
+func (a *alarm) set(at, now time.Duration) {
+	if a.at > 0 && a.at <= at {
 		return
 	}
-	q.timerAt = at
-	in := at - q.b.now()
-	if q.timer == nil {
-		q.timer = time.AfterFunc(in, q.onTimer)
+	a.at = at
+	if a.timer == nil {
+		a.timer = time.AfterFunc(at-now, a.ring)
 	} else {
-		q.timer.Reset(in)
+		a.timer.Reset(at - now)
+	}
+}
+
+func (a *alarm) stop() {
+	if a.timer != nil {
+		a.timer.Stop()
 	}
 }
 
@@ -48,13 +61,13 @@ func (q *queue) onTimer() {
 	if q.deleted {
 		return
 	}
-	q.timerAt = 0
+	q.alarm.at = 0
 	now := q.b.now()
 	q.dropExpired(now)
 	q.enqueueDue(now)
 	for _, h := range [...]*entryHeap{&q.expiring, &q.waiting} {
 		if e := h.first(); e != nil {
-			q.wakeAt(e.at)
+			q.alarm.set(e.at, now)
 		}
 	}
 }
@@ -76,7 +89,7 @@ func (q *queue) enqueueDue(now time.Duration) {
 			return
 		}
 		q.waiting.remove(e)
-		if e.deadline == 0 || e.deadline > now {
+		if !e.expired(now) {
 			q.enqueue(e)
 		}
 	}

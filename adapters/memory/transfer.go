@@ -57,7 +57,7 @@ func (d *delivery) storeElsewhere(dec messaging.Decision) error {
 	}
 	dead := d.src.Retry.DeadLetter
 	b.ensure(dead)
-	err := b.store(dead, deadLetter(d.e, d.q.address, dec))
+	err := b.store(dead, deadLetter(d.e, d.src.Queue(), dec))
 	if err != nil {
 		b.log().Warn("dead-letter queue refuses; the message is handled again", "id", d.e.msg.ID,
 			"from", d.q.address, "to", dead, "after", deadLetterPause, "error", err)
@@ -109,7 +109,5 @@ func (b *Broker) store(a messaging.Address, e *entry) error {
 	if q == nil || !a.IsQueue() {
 		return messaging.ErrUnroutable
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.publish(e)
+	return q.store(e)
 }

@@ -185,7 +185,13 @@ func TestOrderBy(t *testing.T) {
 		s.verdicts <- nil
 		s.verdicts <- nil
 		must(t, <-r.ended)
-		expectTexts(t, b, work, "a2 a3 b2")
+		for _, want := range []string{"a2", "a3", "b2"} {
+			p := get(t, b, work)
+			if string(p.Body) != want || p.Redelivered || p.Attempt != 1 {
+				t.Errorf("got %q, redelivered %v, attempt %d; want %s", p.Body, p.Redelivered, p.Attempt, want)
+			}
+			must(t, p.Settle(nil))
+		}
 	})
 }
 
@@ -235,5 +241,25 @@ func TestRedrive(t *testing.T) {
 			t.Errorf("redrove %d: %+v", n, p.Delivery)
 		}
 		expectInfo(t, b, dead, 0, 0, 0)
+	})
+}
+
+// A hold that was lost must not act on what its entry is used for next.
+func TestLostHoldTouchesNoOtherMessage(t *testing.T) {
+	bubble(t, func(t *testing.T, b *memory.Broker) {
+		publish(t, b, work, "a")
+		lost := get(t, b, work)
+		b.Disconnect()
+		b.Reconnect()
+		must(t, get(t, b, work).Settle(nil))
+
+		other := messaging.Queue("other")
+		must(t, b.Declare(t.Context(), messaging.QueueSpec{Name: "other"}))
+		publish(t, b, other, "b")
+		p := get(t, b, other)
+		mustBe(t, lost.Settle(nil), messaging.ErrSettled)
+		expectInfo(t, b, work, 0, 0, 0)
+		expectInfo(t, b, other, 0, 1, 0)
+		must(t, p.Settle(nil))
 	})
 }
