@@ -108,17 +108,6 @@ func failed(err error) string {
 	return strings.Join(all, " ")
 }
 
-func TestPublishTopicIsUnsupported(t *testing.T) {
-	bubble(t, func(t *testing.T, b *memory.Broker) {
-		topic := messaging.Source{Address: messaging.Topic("logs")}
-		_, err := b.Get(t.Context(), topic)
-		mustBe(t, err, errors.ErrUnsupported)
-		mustBe(t, b.Publish(t.Context(), topic.Address, messages("a")...), errors.ErrUnsupported)
-		mustBe(t, b.Subscribe(t.Context(), topic, newStation().accept), errors.ErrUnsupported)
-		mustBe(t, b.Bind(t.Context(), topic), errors.ErrUnsupported)
-	})
-}
-
 func TestPublishOfNothingIsNoError(t *testing.T) {
 	bubble(t, func(t *testing.T, b *memory.Broker) { must(t, b.Publish(t.Context(), work)) })
 }
