@@ -66,12 +66,16 @@ func (n *Node) PID() (int, error) {
 // SetMemoryAlarm makes the node believe that it is short of memory, or no
 // longer so, and returns once it does. While it does, it reads nothing from
 // connections that publish. It fails where [Node.Eval] does.
+//
+// The alarm itself is raised, and not the watermark lowered: where the node
+// cannot see the machine's memory (in a chroot without /proc), its next look
+// would end the alarm.
 func (n *Node) SetMemoryAlarm(on bool) error {
-	watermark := "0.4" // RabbitMQ's own default up to 3.13
+	change := "rabbit_alarm:clear_alarm({resource_limit, memory, node()})"
 	if on {
-		watermark = "0.0001"
+		change = "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})"
 	}
-	if _, err := n.Eval("vm_memory_monitor:set_vm_memory_high_watermark(" + watermark + ")"); err != nil {
+	if _, err := n.Eval(change); err != nil {
 		return err
 	}
 	const alarmed = `lists:any(fun({{resource_limit, memory, _}, _}) -> true; (_) -> false end, rabbit_alarm:get_alarms())`
