@@ -181,11 +181,30 @@ func rawChannel(t testing.TB, rawURL string) *amqp.Channel {
 	return ch
 }
 
-// empty fails the test where q has messages.
+// empty waits until q has no message.
 func empty(t testing.TB, b messaging.Manager, q messaging.Address) {
 	t.Helper()
-	if info, err := b.Inspect(t.Context(), q); err != nil || info.Ready != 0 {
-		t.Errorf("%s should be empty: %+v, %v", q, info, err)
+	counts(t, b, q, 0, -1)
+}
+
+// counts waits until q has so many messages, and consumers where they are not
+// negative. A quorum queue tells of a moment ago.
+func counts(t testing.TB, b messaging.Manager, q messaging.Address, ready, consumers int) {
+	t.Helper()
+	timeout := time.After(testPatience)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		info, err := b.Inspect(t.Context(), q)
+		if err == nil && info.Ready == ready && (consumers < 0 || info.Consumers == consumers) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-timeout:
+			t.Errorf("%+v (%v); want %d messages ready, %d consumers", info, err, ready, consumers)
+			return
+		}
 	}
 }
 

@@ -112,6 +112,10 @@ func (s *subscription) limit() {
 	context.AfterFunc(s.last, func() { timer.Stop() })
 }
 
+// steady is how long a consumer must have lived for its loss not to count as
+// another failure of the same attempt.
+const steady = time.Second
+
 // keep sees to it that there is a consumer until intake ends, then says
 // goodbye.
 func (s *subscription) keep(intake context.Context) error {
@@ -131,7 +135,7 @@ func (s *subscription) keep(intake context.Context) error {
 				return s.farewell(c)
 			}
 			s.leave(c)
-			if time.Since(began) > reconnectMost {
+			if time.Since(began) > steady {
 				attempt = 0
 			}
 		case !was && code(err) != 0:
