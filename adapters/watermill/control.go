@@ -63,6 +63,11 @@ type received struct {
 	expires  time.Time // zero: never
 }
 
+// expired says whether the message is older than its TTL.
+func (r received) expired() bool {
+	return !r.expires.IsZero() && !time.Now().Before(r.expires)
+}
+
 // decode never fails: what is no number counts as absent. The message is a
 // copy, since some Pub/Subs hand out one payload more than once.
 func decode(m *message.Message) received {

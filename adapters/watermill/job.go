@@ -23,19 +23,23 @@ type job struct {
 // newJob holds m: the Pub/Sub waits for what becomes of it.
 func newJob(in *intake, m *message.Message) *job {
 	in.hold()
+	below, ours := DeliveryFromContext(m.Context()) // from a Subscriber of this package, which knows more
+	if ours && m.Metadata[MetadataTime] == "" {
+		m.Metadata.Set(MetadataTime, msOf(below.Time))
+	}
 	j := &job{s: in.s, in: in, raw: m, received: decode(m)}
 	j.attempt = j.received.failures + 1
-	j.delivery = messaging.Delivery{Message: j.received.Message, From: in.s.src.Address, Attempt: j.attempt}
+	j.delivery = messaging.Delivery{
+		Message:     j.received.Message,
+		From:        in.s.src.Address,
+		Attempt:     j.attempt,
+		Redelivered: below.Redelivered,
+	}
 	return j
 }
 
 // Delivery implements [messaging.Job].
 func (j *job) Delivery() *messaging.Delivery { return &j.delivery }
-
-// expired says whether the message is older than its TTL.
-func (j *job) expired() bool {
-	return !j.received.expires.IsZero() && !time.Now().Before(j.received.expires)
-}
 
 // Settle implements [messaging.Job].
 func (j *job) Settle(dec messaging.Decision) {
@@ -70,7 +74,7 @@ func (j *job) end(ack bool) {
 // goes back.
 func (j *job) move(dec messaging.Decision) {
 	s := j.s
-	if dec.Action == messaging.Again && !s.b.delays && dec.Wait > 0 && !pause(s.ctx, dec.Wait) {
+	if j.mustHold(dec) && !pause(s.ctx, dec.Wait) {
 		j.end(false) // the subscription ends: let somebody else have it
 		return
 	}
@@ -90,6 +94,11 @@ func (j *job) move(dec messaging.Decision) {
 // moveAgain is how long a message that could not be moved is held before it
 // goes back.
 const moveAgain = time.Second
+
+// mustHold says whether the message has to be held until its next attempt.
+func (j *job) mustHold(dec messaging.Decision) bool {
+	return dec.Action == messaging.Again && dec.Wait > 0 && !j.s.b.delays
+}
 
 func (j *job) sendCopy(ctx context.Context, dec messaging.Decision) error {
 	b := j.s.b

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
@@ -65,7 +66,11 @@ func (b *Broker) bound(ctx context.Context) (context.Context, context.CancelFunc
 	return ctx, func() { free(); release() }
 }
 
-// send waits for the Publisher until ctx ends.
+// sendGrace is how much longer than its context a Publisher may take to say
+// what is the matter. Rule P5 has 50 ms.
+const sendGrace = 20 * time.Millisecond
+
+// send waits for the Publisher until ctx ends, and not much longer.
 func (b *Broker) send(ctx context.Context, topic string, m *message.Message) error {
 	if ctx.Err() != nil {
 		return ended(ctx)
@@ -75,14 +80,30 @@ func (b *Broker) send(ctx context.Context, topic string, m *message.Message) err
 	go func() { sent <- b.pub.Publish(topic, m) }()
 	select {
 	case err := <-sent:
-		if err != nil {
-			err = fmt.Errorf("%w: %w", messaging.ErrUnconfirmed, err)
-			b.note(err)
-		}
-		return err
+		return b.sent(err)
 	case <-ctx.Done():
+	}
+	grace := time.NewTimer(sendGrace)
+	defer grace.Stop()
+	select {
+	case err := <-sent:
+		if err != nil {
+			err = fmt.Errorf("%w (%w)", err, ended(ctx))
+		}
+		return b.sent(err)
+	case <-grace.C:
 		return fmt.Errorf("%w: %w", messaging.ErrUnconfirmed, ended(ctx))
 	}
+}
+
+// sent is what the Publisher's error means.
+func (b *Broker) sent(err error) error {
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("%w: %w", messaging.ErrUnconfirmed, err)
+	b.note(err)
+	return err
 }
 
 // ended is the error of a ctx that has ended, and why.

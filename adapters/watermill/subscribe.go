@@ -195,7 +195,7 @@ func (s *subscription) forward(in *intake) (closed bool) {
 			return !ok
 		}
 		j := newJob(in, m)
-		if j.expired() {
+		if j.received.expired() {
 			j.Settle(messaging.Decision{Action: messaging.Acknowledge})
 			continue
 		}

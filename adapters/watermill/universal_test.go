@@ -2,7 +2,6 @@ package watermill_test
 
 import (
 	"context"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -23,7 +22,7 @@ import (
 // TestUniversalReconnect.
 func TestUniversal(t *testing.T) {
 	t.Run("memory", func(t *testing.T) {
-		b := memory.New(memory.WithLogger(slog.New(slog.DiscardHandler)))
+		b := memory.New(memory.WithLogger(quiet))
 		t.Cleanup(func() { closeBroker(t, b) })
 		universal(t, func(*testing.T) messaging.Broker { return b })
 	})
@@ -58,12 +57,12 @@ func queueSource(topic string) messaging.Source {
 func pubSub(b messaging.Broker, source func(topic string) messaging.Source) (message.Publisher, message.Subscriber) {
 	address := func(topic string) messaging.Address { return source(topic).Address }
 	return watermill.NewPublisher(b, watermill.WithAddress(address)),
-		watermill.NewSubscriber(b, watermill.WithSource(source), watermill.WithLog(slog.New(slog.DiscardHandler)))
+		watermill.NewSubscriber(b, watermill.WithSource(source), watermill.WithLog(quiet))
 }
 
 func openRabbitMQ(t *testing.T, url string) messaging.Broker {
 	t.Helper()
-	b, err := rabbitmq.Open(t.Context(), url, rabbitmq.WithLogger(slog.New(slog.DiscardHandler)))
+	b, err := rabbitmq.Open(t.Context(), url, rabbitmq.WithLogger(quiet))
 	if err != nil {
 		t.Fatal(err)
 	}
