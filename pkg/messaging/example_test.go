@@ -8,43 +8,12 @@ import (
 	"log/slog"
 	"time"
 
-	_ "github.com/warrenmq/warren/adapters/memory"
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
-// The tutorial's producer and consumer. With amqp://guest:guest@localhost:5672/
-// as the URL, the same code runs on RabbitMQ.
-func Example() {
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	broker, err := messaging.Open(ctx, "memory://")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer broker.Close(context.Background())
-
-	hello := messaging.Queue("hello")
-	if err := broker.Declare(ctx, messaging.QueueSpec{Name: "hello"}); err != nil {
-		log.Fatal(err)
-	}
-	if err := broker.Publish(ctx, hello, &messaging.Message{Body: []byte("Hello World!")}); err != nil {
-		log.Fatal(err)
-	}
-
-	err = broker.Subscribe(ctx, messaging.Source{Address: hello}, func(_ context.Context, d *messaging.Delivery) error {
-		fmt.Printf("received %q from %s, attempt %d\n", d.Body, d.From, d.Attempt)
-		stop() // one message is enough for an example
-		return nil
-	})
-	fmt.Println("drained:", err)
-	// Output:
-	// received "Hello World!" from queue:hello, attempt 1
-	// drained: <nil>
-}
-
-// newBroker is a broker in the process with one queue.
+// newBroker is a broker with one queue, and messages in it.
 func newBroker(ctx context.Context, queue string, msgs ...*messaging.Message) messaging.Broker {
-	broker, err := messaging.Open(ctx, "memory://")
+	broker, err := messaging.Open(ctx, brokerURL)
 	if err == nil {
 		err = broker.Declare(ctx, messaging.QueueSpec{Name: queue})
 	}
@@ -112,7 +81,7 @@ func ExampleMessages() {
 	defer broker.Close(ctx)
 
 	source := messaging.Source{Address: messaging.Queue("hello")}
-	for m, err := range messaging.Messages(ctx, broker, source, 50*time.Millisecond) {
+	for m, err := range messaging.Messages(ctx, broker, source, 500*time.Millisecond) {
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -147,6 +116,40 @@ func ExampleGet() {
 	// Output:
 	// received "Hello World!", settled: <nil>
 	// empty
+}
+
+// Redrive gives dead letters another chance, once what was wrong is mended.
+func ExampleRedrive() {
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // dead letters are logged
+	ctx := context.Background()
+	broker := newBroker(ctx, "payments", &messaging.Message{Body: []byte("7 carrots")})
+	defer broker.Close(ctx)
+
+	bankIsOpen := false
+	source := messaging.Source{Address: messaging.Queue("payments"), Retry: messaging.Retry{MaxAttempts: 1}}
+	payOnce := func() {
+		ctx, stop := context.WithCancel(ctx)
+		err := broker.Subscribe(ctx, source, func(_ context.Context, d *messaging.Delivery) error {
+			defer stop()
+			if !bankIsOpen {
+				return errors.New("the bank is closed")
+			}
+			fmt.Printf("paid %s, attempt %d\n", d.Body, d.Attempt)
+			return nil
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	payOnce() // fails, and the message is in payments.dead
+	bankIsOpen = true
+	moved, err := messaging.Redrive(ctx, broker, messaging.Queue("payments.dead"), messaging.RedriveOptions{})
+	fmt.Println("moved:", moved, err)
+	payOnce()
+	// Output:
+	// moved: 1 <nil>
+	// paid 7 carrots, attempt 1
 }
 
 type order struct {
