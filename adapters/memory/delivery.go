@@ -19,6 +19,7 @@ type delivery struct {
 func newDelivery(h handout, src *messaging.Source) *delivery {
 	d := &delivery{hold: h.hold, src: src}
 	d.out.Message = h.e.msg
+	d.out.Delay = 0 // it is over, and no broker says what it was
 	d.out.Headers = maps.Clone(h.e.msg.Headers)
 	d.out.Body = slices.Clone(h.e.msg.Body)
 	d.out.From = src.Address

@@ -30,6 +30,7 @@ func (d *delivery) transfer(dec messaging.Decision) error {
 	switch {
 	case err == nil:
 	case dec.Action == messaging.Move:
+		d.e.redelivered = true
 		q.putBack(d.e)
 	default:
 		d.e.redelivered = true
