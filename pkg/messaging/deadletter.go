@@ -3,6 +3,7 @@ package messaging
 import (
 	"strconv"
 	"time"
+	"unicode/utf8"
 )
 
 // The headers of a message in a dead-letter queue: why, how often, from where
@@ -37,14 +38,23 @@ func DeadLetterHeaders(from Address, attempt int, dec Decision) map[string]strin
 	if dec.Err != nil {
 		text = dec.Err.Error()
 	}
-	if len(text) > maxErrorText {
-		text = text[:maxErrorText]
-	}
 	return map[string]string{
 		HeaderDeadReason:   dec.Reason,
-		HeaderDeadError:    text,
+		HeaderDeadError:    shorten(text),
 		HeaderDeadAttempts: strconv.Itoa(attempt),
 		HeaderDeadFrom:     from.String(),
 		HeaderDeadTime:     time.Now().UTC().Format("2006-01-02T15:04:05.000Z07:00"),
 	}
+}
+
+// shorten cuts text to maxErrorText, and no character in two.
+func shorten(text string) string {
+	if len(text) <= maxErrorText {
+		return text
+	}
+	end := maxErrorText
+	for end > maxErrorText-utf8.UTFMax && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end]
 }
