@@ -110,7 +110,7 @@ type Decision struct {
 	Wait   time.Duration // with Again: how long until the next attempt
 	Reason string        // with DeadLetter: one of the Reason constants
 	To     Address       // with Move: the queue; attempts start anew, and the headers of a dead letter go
-	Err    error         // the handler's error, nil with Acknowledge
+	Err    error         // the handler's error; nil with Acknowledge, and with Release of what no handler saw
 }
 
 // Decide says what a handler's error means at an attempt (1 is the first). It

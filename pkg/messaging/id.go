@@ -12,8 +12,9 @@ import (
 //
 // The randomness is the runtime's ChaCha8 generator: unpredictable enough to
 // be unique, not meant as a secret.
-func NewID() string {
-	now := time.Now()
+func NewID() string { return newID(time.Now()) }
+
+func newID(now time.Time) string {
 	ms := uint64(now.UnixMilli())
 	fraction := uint64(now.Nanosecond()%int(time.Millisecond)) << 12 / uint64(time.Millisecond)
 

@@ -81,6 +81,23 @@ func TestNewID(t *testing.T) {
 	}
 }
 
+func TestPrepareMakesUniqueIDs(t *testing.T) {
+	msgs := make([]*messaging.Message, 10_000)
+	for i := range msgs {
+		msgs[i] = &messaging.Message{}
+	}
+	if err := messaging.Prepare(messaging.Queue("q"), msgs); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, m := range msgs {
+		if seen[m.ID] {
+			t.Fatalf("%s was given twice", m.ID)
+		}
+		seen[m.ID] = true
+	}
+}
+
 func TestPrepareAlloc(t *testing.T) {
 	msgs := []*messaging.Message{{}}
 	allocs := testing.AllocsPerRun(1000, func() {

@@ -28,8 +28,8 @@ type Source struct {
 	// order, whatever the Concurrency. Defaults to nil: no such order.
 	OrderBy func(*Delivery) string
 	// Prefetch is the most unsettled messages held at once: not less than
-	// Concurrency, and 1 for fair dispatch of long jobs. Defaults to twice
-	// the Concurrency, but at least 32.
+	// Concurrency, not more than [MaxPrefetch], and 1 for fair dispatch of
+	// long jobs. Defaults to twice the Concurrency, but at least 32.
 	Prefetch int
 	// AutoAck settles each message before its handler runs: at most once. A
 	// handler's error is then only logged. Defaults to false.
@@ -72,10 +72,14 @@ const (
 	minDefaultPrefetch     = 32
 )
 
+// MaxPrefetch is the largest Prefetch, and with it the largest Concurrency:
+// basic.qos of AMQP 0-9-1 has 16 bits for it.
+const MaxPrefetch = 1<<16 - 1
+
 // WithDefaults returns s with every zero value replaced by its default.
 func (s Source) WithDefaults() Source {
 	s.Concurrency = orDefault(s.Concurrency, 1)
-	s.Prefetch = orDefault(s.Prefetch, max(2*s.Concurrency, minDefaultPrefetch))
+	s.Prefetch = orDefault(s.Prefetch, min(max(2*s.Concurrency, minDefaultPrefetch), MaxPrefetch))
 	s.ShutdownTimeout = orDefault(s.ShutdownTimeout, DefaultShutdownTimeout)
 	s.Retry.MaxAttempts = orDefault(s.Retry.MaxAttempts, DefaultMaxAttempts)
 	switch {
@@ -129,6 +133,12 @@ func (s Source) Validate() error {
 		if f.value < 0 {
 			return invalid("Source."+f.name, "is negative; leave it 0 for the default")
 		}
+	}
+	if s.Prefetch > MaxPrefetch {
+		return invalid("Source.Prefetch", "is %d; the limit is %d", s.Prefetch, MaxPrefetch)
+	}
+	if s.Concurrency > MaxPrefetch {
+		return invalid("Source.Concurrency", "is %d; the limit is %d, as of Prefetch", s.Concurrency, MaxPrefetch)
 	}
 	if s.Prefetch > 0 && s.Prefetch < s.Concurrency {
 		return invalid("Source.Prefetch", "is %d, less than Source.Concurrency, which is %d: "+

@@ -56,6 +56,8 @@ func TestCheckSubscribeRefuses(t *testing.T) {
 		"Source.Prefetch is negative":                      {Address: q, Prefetch: -1},
 		"Source.ShutdownTimeout is negative":               {Address: q, ShutdownTimeout: -1},
 		"Source.Prefetch is 2, less than":                  {Address: q, Prefetch: 2, Concurrency: 3},
+		"Source.Prefetch is 65536; the limit":              {Address: q, Prefetch: 65536},
+		"Source.Concurrency is 65536; the limit":           {Address: q, Concurrency: 65536},
 		"Source.Retry.Min is -1s":                          {Address: q, Retry: messaging.Retry{Min: -time.Second}},
 		"Source.Retry.Max is -1s":                          {Address: q, Retry: messaging.Retry{Max: -time.Second}},
 		"Source.Retry.Min is 2s, more than":                {Address: q, Retry: messaging.Retry{Min: 2 * time.Second, Max: time.Second}},
