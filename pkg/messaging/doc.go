@@ -11,7 +11,10 @@
 //
 // A [Message] is published to an [Address]. A queue keeps messages until a
 // consumer has settled them; its consumers compete, and each message is handled
-// by one of them. A topic gives every group of subscribers its own copy.
+// by one of them. A topic gives every group of subscribers its own copy: of all
+// messages, or of those whose routing key matches Source.Keys. A group is
+// durable and keeps messages while nobody reads; a subscription without a group
+// is private and gets what is published while it lasts.
 //
 // [Subscriber.Subscribe] calls a [Handler] for each message, and the error that
 // the handler returns is the verdict: nil acknowledges, any error tries again
@@ -19,8 +22,9 @@
 // [Handler] for the whole table, and [Source] for how many handlers run and how
 // many messages are held.
 //
-// [Get] and [Messages] are for code that asks for messages instead of being
-// called.
+// On top of that, [Get] and [Messages] are for code that asks for messages
+// instead of being called, [Request] and [Respond] for questions and answers,
+// and [Redrive] brings dead letters back to where they failed.
 //
 // # Guarantees
 //
