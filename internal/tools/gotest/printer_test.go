@@ -64,6 +64,23 @@ func TestPrinter(t *testing.T) {
 			want: "ok  \tp\t0.01s\n\nFAIL: 1 tests were skipped, and this run must skip none:\n   p TestA/sub: a.go:1: no broker\n",
 		},
 		{
+			name: "a feature that is off in Watermill's suite is no skipped test",
+			events: `{"Action":"skip","Package":"m/adapters/watermill","Test":"TestUniversal/memory/TestConsumerGroups/01234567-89ab-cdef-0123-456789abcdef"}
+{"Action":"output","Package":"m/adapters/watermill","Output":"ok  \tm/adapters/watermill\t0.01s\n"}
+`,
+			want: "ok  \tm/adapters/watermill\t0.01s\n",
+			ok:   true,
+		},
+		{
+			name: "any other skip there is one",
+			events: `{"Action":"skip","Package":"m/adapters/watermill","Test":"TestUniversal/memory/TestNoAck/01234567-89ab-cdef-0123-456789abcdef"}
+{"Action":"skip","Package":"m/adapters/watermill","Test":"TestUniversal/memory"}
+`,
+			want: "\nFAIL: 2 tests were skipped, and this run must skip none:\n" +
+				"   m/adapters/watermill TestUniversal/memory/TestNoAck/01234567-89ab-cdef-0123-456789abcdef:\n" +
+				"   m/adapters/watermill TestUniversal/memory:\n",
+		},
+		{
 			name: "a package without tests is no skipped test",
 			events: `{"Action":"output","Package":"p","Output":"?   \tp\t[no test files]\n"}
 {"Action":"skip","Package":"p"}
