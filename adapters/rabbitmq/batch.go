@@ -16,6 +16,7 @@ type batch struct {
 	session  *session      // where it is written; set before anything is
 	wake     chan struct{} // gets a token when there is news for the caller
 	finished chan struct{} // closed when the writer is done with it
+	gone     chan struct{} // closed when the caller has withdrawn what was not begun
 
 	mu        sync.Mutex
 	started   int // messages whose writing has begun
@@ -29,6 +30,7 @@ func newBatch(msgs []outgoing, index []int) *batch {
 		msgs: msgs, index: index,
 		wake:     make(chan struct{}, 1),
 		finished: make(chan struct{}),
+		gone:     make(chan struct{}),
 		confirms: make([]*amqp.DeferredConfirmation, 0, len(index)),
 	}
 }
@@ -88,11 +90,12 @@ func (b *batch) begun() int {
 
 // withdraw takes back what is not being written yet. It returns the
 // confirmations of what was written, and how many messages may have reached
-// the broker.
+// the broker. It is called once.
 func (b *batch) withdraw() ([]*amqp.DeferredConfirmation, int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.withdrawn = true
+	close(b.gone)
 	return b.confirms, b.started
 }
 

@@ -139,7 +139,7 @@ func dialError(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case isGarbage(err):
-		return &fatalError{fmt.Errorf("what answers there does not speak AMQP 0-9-1 (%w); the port is usually 5672, or 5671 with TLS", err)}
+		return &fatalError{errors.New("what answers there does not speak AMQP 0-9-1; the port is usually 5672, or 5671 with TLS")}
 	case isTLSRefusal(err):
 		return &fatalError{fmt.Errorf("%w; check the certificates, and that the port is the one for TLS, usually 5671", err)}
 	}

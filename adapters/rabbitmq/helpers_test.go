@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -224,4 +225,21 @@ func rawLetters(t testing.TB, ch *amqp.Channel, queue string) <-chan amqp.Delive
 		t.Fatal(err)
 	}
 	return letters
+}
+
+// failOnce is a handler that passes deliveries on, asks for
+// another attempt at once, and does not finish that.
+func failOnce(to chan<- messaging.Delivery) messaging.Handler {
+	return func(ctx context.Context, d *messaging.Delivery) error {
+		if d.Attempt > 1 {
+			select {
+			case to <- *d:
+			default:
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		to <- *d
+		return messaging.RetryAfter(0, errors.New("again"))
+	}
 }

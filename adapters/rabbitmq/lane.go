@@ -111,7 +111,7 @@ const (
 // is closed or end is.
 func (s *session) write(b *batch, end <-chan struct{}) {
 	for k, i := range b.index {
-		if !s.unblocked(end) || !s.acquire(b, end) {
+		if !s.unblocked(b, end) || !s.acquire(b, end) {
 			return
 		}
 		if !b.begin(k, s) {
@@ -129,7 +129,7 @@ func (s *session) write(b *batch, end <-chan struct{}) {
 }
 
 // unblocked waits until the broker takes messages.
-func (s *session) unblocked(end <-chan struct{}) bool {
+func (s *session) unblocked(b *batch, end <-chan struct{}) bool {
 	for {
 		block := s.gen.block.Load()
 		if block == nil {
@@ -138,6 +138,8 @@ func (s *session) unblocked(end <-chan struct{}) bool {
 		select {
 		case <-block.over:
 		case <-s.dead:
+			return false
+		case <-b.gone:
 			return false
 		case <-end:
 			return false
@@ -158,6 +160,8 @@ func (s *session) acquire(b *batch, end <-chan struct{}) bool {
 	case s.permits <- struct{}{}:
 		return true
 	case <-s.dead:
+		return false
+	case <-b.gone:
 		return false
 	case <-end:
 		return false

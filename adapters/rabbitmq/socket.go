@@ -28,8 +28,12 @@ type socket struct {
 
 func newSocket(conn, raw net.Conn) *socket { return &socket{conn: conn, raw: raw} }
 
-// limit sets how long one read or write may take from now on.
-func (s *socket) limit(d time.Duration) { s.timeout.Store(int64(d)) }
+// limit sets how long one read or write may take from now on. The read that is
+// waiting is limited too: nothing may ever come that would end it.
+func (s *socket) limit(d time.Duration) {
+	s.timeout.Store(int64(d))
+	_ = s.conn.SetReadDeadline(s.deadline()) // fails only on a closed connection
+}
 
 func (s *socket) deadline() time.Time {
 	if d := time.Duration(s.timeout.Load()); d > 0 {

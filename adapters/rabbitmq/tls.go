@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 )
 
@@ -47,7 +48,7 @@ func isTLSRefusal(err error) bool {
 	var (
 		verification *tls.CertificateVerificationError
 		record       tls.RecordHeaderError
-		alert        tls.AlertError
+		alert        *net.OpError // as crypto/tls passes on what the other side says
 	)
-	return errors.As(err, &verification) || errors.As(err, &record) || errors.As(err, &alert)
+	return errors.As(err, &verification) || errors.As(err, &record) || errors.As(err, &alert) && alert.Op == "remote error"
 }
