@@ -50,7 +50,7 @@ func (c *consumer) flush() {
 		return
 	}
 	c.q.mu.Lock()
-	defer c.q.mu.Unlock()
+	defer c.q.unlock()
 	c.q.collect(c)
 	c.q.offer(c)
 	c.q.dispatch()

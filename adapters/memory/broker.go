@@ -26,6 +26,7 @@ type Broker struct {
 	down       bool // disconnected
 	losses     int  // how often it was
 	holding    bool // confirms are held back
+	faults     *faults
 	blocked    bool
 	reason     string // of blocked
 	closing    bool   // Close was called: subscriptions drain, and nobody waits any more
@@ -38,6 +39,7 @@ type Broker struct {
 	drained    chan struct{} // closed when closing and the last subscription has ended
 	cut        chan struct{} // closed when Close has run out of time
 	attached   atomic.Int64  // subscriptions that are attached to their queue
+	idle       idlers
 }
 
 var (

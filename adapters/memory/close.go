@@ -100,6 +100,7 @@ func (b *Broker) leave(s *subscription, unfinished bool) {
 	if b.closing && len(b.subs) == 0 {
 		close(b.drained)
 	}
+	b.idle.tell() // dead letters that it was to read do not count any more
 	if s.consumer == nil {
 		return
 	}
@@ -112,7 +113,7 @@ func (b *Broker) leave(s *subscription, unfinished bool) {
 // takes q.mu itself.
 func (q *queue) resign(c *consumer) bool {
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	q.collect(c)
 	_, member := q.members[c]
 	delete(q.members, c)

@@ -51,7 +51,7 @@ func (d *delivery) settle(dec messaging.Decision) error {
 	}
 	q := d.q
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	if !q.take(d.hold) {
 		return errNotHeld
 	}

@@ -22,6 +22,7 @@ type entry struct {
 	timed       int32         // index in expiring or waiting, from 1; 0 is not in it
 	attempt     int32
 	redelivered bool
+	dead        bool // is a dead letter
 	lost        bool // a hold on it was lost, so whoever had that may still look at it
 }
 

@@ -2,6 +2,7 @@ package memory_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -245,5 +246,101 @@ func TestInject(t *testing.T) {
 			t.Errorf("got %+v", p.Delivery)
 		}
 		mustBe(t, b.Inject(messaging.Queue("none"), messaging.Message{}), messaging.ErrUnroutable)
+	})
+}
+
+func TestPublishFaults(t *testing.T) {
+	refused := errors.New("refused")
+	for _, row := range []struct {
+		name   string
+		faults []memory.Fault
+		err    error         // of Publish, which sends 0 to 4 to work
+		failed string        // the messages that it names
+		took   time.Duration // how long Publish waited
+		stored string
+	}{
+		{name: "none", stored: "0 1 2 3 4"},
+		{name: "the first", faults: []memory.Fault{{Err: refused}}, err: refused, failed: "0", stored: "1 2 3 4"},
+		{name: "the third", faults: []memory.Fault{{Skip: 2, Err: messaging.ErrRejected}},
+			err: messaging.ErrRejected, failed: "2", stored: "0 1 3 4"},
+		{name: "the next two", faults: []memory.Fault{{Times: 2, Err: refused}}, err: refused, failed: "0 1", stored: "2 3 4"},
+		{name: "all to the address", faults: []memory.Fault{{To: work, Times: -1, Err: refused}},
+			err: refused, failed: "0 1 2 3 4"},
+		{name: "to another address", faults: []memory.Fault{{To: events, Times: -1, Err: refused}}, stored: "0 1 2 3 4"},
+		{name: "each counts on its own", faults: []memory.Fault{{Skip: 1, Err: refused}, {Skip: 3, Err: refused}},
+			err: refused, failed: "1 3", stored: "0 2 4"},
+		{name: "the first of two", faults: []memory.Fault{{Twice: true}, {Times: 2, Err: refused}},
+			err: refused, failed: "1", stored: "0 0 2 3 4"},
+		{name: "lost confirmation", faults: []memory.Fault{{Skip: 1, NoConfirm: true}},
+			err: messaging.ErrUnconfirmed, failed: "1", took: messaging.DefaultPublishTimeout, stored: "0 1 2 3 4"},
+		{name: "late confirmations", faults: []memory.Fault{{Times: 2, ConfirmAfter: time.Second}, {Skip: 3, ConfirmAfter: 5 * time.Second}},
+			took: 5 * time.Second, stored: "0 1 2 3 4"},
+		{name: "too late", faults: []memory.Fault{{ConfirmAfter: time.Second}, {Skip: 3, ConfirmAfter: time.Hour}},
+			err: context.DeadlineExceeded, failed: "3", took: messaging.DefaultPublishTimeout, stored: "0 1 2 3 4"},
+		{name: "twice", faults: []memory.Fault{{Skip: 4, Twice: true}}, stored: "0 1 2 3 4 4"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, b *memory.Broker) {
+				b.OnPublish(row.faults...)
+				start := time.Now()
+				err := b.Publish(t.Context(), work, messages(numbered(5)...)...)
+				mustBe(t, err, row.err)
+				if err != nil && failed(err) != row.failed || time.Since(start) != row.took {
+					t.Errorf("after %s: %v", time.Since(start), err)
+				}
+				expectTexts(t, b, work, row.stored)
+				b.OnPublish()
+				publish(t, b, work, "more")
+				expectTexts(t, b, work, "more")
+			})
+		})
+	}
+}
+
+func TestPublishFaultsOnATopic(t *testing.T) {
+	bubble(t, func(t *testing.T, b *memory.Broker) {
+		src := group(t, b, "g")
+		b.OnPublish(memory.Fault{To: src.Queue(), Times: -1, Err: messaging.ErrRejected}, // which nobody publishes to
+			memory.Fault{To: events, Err: messaging.ErrRejected},
+			memory.Fault{To: events, Skip: 1, Twice: true})
+		mustBe(t, b.Publish(t.Context(), events, messages("0", "1", "2")...), messaging.ErrRejected)
+		expectTexts(t, b, src.Queue(), "1 1 2")
+	})
+}
+
+func TestLostConfirmationAndLostConnection(t *testing.T) {
+	bubble(t, func(t *testing.T, b *memory.Broker) {
+		b.OnPublish(memory.Fault{Skip: 1, NoConfirm: true})
+		published := make(chan error, 1)
+		go func() { published <- b.Publish(context.Background(), work, messages("0", "1", "2")...) }()
+		synctest.Wait()
+		b.Disconnect()
+		b.Reconnect()
+		must(t, <-published)
+		expectTexts(t, b, work, "0 1 2 1") // only what was in doubt is sent again
+	})
+}
+
+func TestRedeliver(t *testing.T) {
+	bubble(t, func(t *testing.T, b *memory.Broker) {
+		publish(t, b, work, "a", "b", "c")
+		s := newStation()
+		r := subscribe(t, b, messaging.Source{Prefetch: 2}, s.handle)
+		s.expect(t, "a")
+		b.Redeliver(work)
+		b.Redeliver(messaging.Queue("none"))
+		expectInfo(t, b, work, 1, 2, 1)
+		s.verdicts <- messaging.Reject(nil) // has no effect
+		close(s.verdicts)
+		s.expect(t, "a a b c")
+		for i, want := range []bool{false, true, true, false} {
+			if d := s.deliveries()[i]; d.Redelivered != want || d.Attempt != 1 {
+				t.Errorf("%s: redelivered %v, attempt %d", d.Body, d.Redelivered, d.Attempt)
+			}
+		}
+		if n := r.readyTimes(); n != 2 || len(b.DeadLetters(work)) != 0 {
+			t.Errorf("Ready was called %d times, want 2; dead letters %v", n, b.DeadLetters(work))
+		}
+		r.end()
 	})
 }

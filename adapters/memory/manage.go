@@ -120,7 +120,7 @@ func (b *Broker) with(ctx context.Context, a messaging.Address, f func(*queue)) 
 		return messaging.ErrNotFound
 	}
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	q.collectAll()
 	f(q)
 	return nil

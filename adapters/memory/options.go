@@ -18,6 +18,7 @@ type settings struct {
 	maxMessageSize int
 	publishTimeout time.Duration
 	logger         *slog.Logger
+	recording      *recording // nil is off
 }
 
 func newSettings(opts []Option) settings {

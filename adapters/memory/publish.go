@@ -31,7 +31,7 @@ func (b *Broker) Publish(ctx context.Context, to messaging.Address, msgs ...*mes
 			break
 		}
 	}
-	if p.doubtful {
+	if p.doubts != nil {
 		p.confirm(ctx)
 	}
 	if p.failed != nil {
@@ -48,8 +48,8 @@ type publication struct {
 	match  matcher                  // where it is to a topic
 	failed []messaging.MessageError // in the order of msgs
 
-	doubtful bool // some are stored and not confirmed
-	losses   int  // Broker.losses when the first of those was stored
+	doubts []doubt
+	losses int // Broker.losses when the first of them was stored
 }
 
 // store stores a chunk of the messages. The error is for all from start on:
@@ -65,9 +65,6 @@ func (p *publication) store(ctx context.Context, start, end int) error {
 		return err
 	}
 	defer p.b.mu.RUnlock()
-	if p.b.holding && !p.doubtful {
-		p.doubtful, p.losses = true, p.b.losses
-	}
 	if p.to.IsTopic() {
 		p.route(start, end)
 		return nil
@@ -77,15 +74,16 @@ func (p *publication) store(ctx context.Context, start, end int) error {
 		return messaging.ErrUnroutable
 	}
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	for i, e := range copies[:end-start] {
-		err := p.tooLarge(p.msgs[start+i])
-		if e != nil {
+		fault, err := p.check(start + i)
+		if err == nil {
 			err = q.publish(e)
 		}
-		if err != nil {
-			p.fail(start+i, err)
+		if err == nil && fault.twice() {
+			err = q.publish(newEntry(p.msgs[start+i]))
 		}
+		p.note(start+i, fault, err)
 	}
 	return nil
 }
@@ -95,14 +93,35 @@ func (p *publication) store(ctx context.Context, start, end int) error {
 func (p *publication) route(start, end int) {
 	t := p.b.topics[p.to.Name()]
 	for i, m := range p.msgs[start:end] {
-		err := p.tooLarge(m)
+		fault, err := p.check(start + i)
 		if err == nil && t != nil {
 			err = t.publish(m, &p.match)
 		}
-		if err != nil {
-			p.fail(start+i, err)
+		if err == nil && t != nil && fault.twice() {
+			err = t.publish(m, &p.match)
 		}
+		p.note(start+i, fault, err)
 	}
+}
+
+// check says whether message i is to be stored, and what goes wrong with it;
+// most often nothing, which is nil. It needs b.mu, for reading.
+func (p *publication) check(i int) (*Fault, error) {
+	if err := p.tooLarge(p.msgs[i]); err != nil {
+		return nil, err
+	}
+	fault := p.b.faults.next(p.to)
+	return fault, fault.err()
+}
+
+// note takes note of what became of message i. It needs b.mu, for reading.
+func (p *publication) note(i int, fault *Fault, err error) {
+	if err != nil {
+		p.fail(i, err)
+		return
+	}
+	p.b.recording.note(p.to, p.msgs[i])
+	p.doubt(i, fault)
 }
 
 func (p *publication) tooLarge(m *messaging.Message) error {

@@ -53,14 +53,14 @@ func newQueue(b *Broker, spec messaging.QueueSpec) *queue {
 // store takes in a new message. It takes q.mu itself.
 func (q *queue) store(e *entry) error {
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	return q.publish(e)
 }
 
 // admit adds e at the tail, whether or not there is room. It takes q.mu itself.
 func (q *queue) admit(e *entry) {
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	q.enqueue(e)
 }
 
@@ -162,7 +162,7 @@ func (q *queue) purge() int {
 // that it is deleted. It takes q.mu itself.
 func (q *queue) delete() {
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	q.deleted = true
 	q.purge()
 	q.held = list{}

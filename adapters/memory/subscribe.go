@@ -10,9 +10,6 @@ import (
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
-// maxPrefetch is the largest prefetch count of AMQP's basic.qos.
-const maxPrefetch = 1<<16 - 1
-
 // subscription is one Subscribe. The consumer that it has in its queue is
 // replaced when the queue is, or the connection.
 type subscription struct {
@@ -30,8 +27,7 @@ type subscription struct {
 }
 
 // Subscribe handles messages, see [messaging.Subscriber]. It declares the
-// dead-letter queue too, but with AutoAck, which has no dead letters. A
-// Source.Prefetch over 65,535, the most that AMQP has, is 65,535.
+// dead-letter queue too, but with AutoAck, which has no dead letters.
 //
 // Group g of topic t is the queue "t.g", bound with each of Source.Keys; what
 // it was bound with before stays. Retries go back to that queue and not to the
@@ -66,7 +62,7 @@ func newSubscription(ctx context.Context, b *Broker, src messaging.Source) *subs
 	s := &subscription{
 		b:       b,
 		src:     src,
-		buffer:  make(chan handout, min(src.Prefetch, maxPrefetch)),
+		buffer:  make(chan handout, src.Prefetch),
 		trouble: make(chan error, 1),
 		spec:    specOf(&src),
 	}
@@ -133,7 +129,7 @@ func (s *subscription) attach() bool {
 	}
 
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	if _, member := q.members[s.consumer]; !member {
 		prefetch := cap(s.buffer)
 		s.consumer = &consumer{sub: s, q: q, credit: prefetch, acks: newAcks(prefetch, q.spec)}
@@ -205,7 +201,7 @@ func (s *subscription) stop() {
 	}
 	q := s.consumer.q
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	q.detach(s.consumer)
 	q.dispatch()
 }

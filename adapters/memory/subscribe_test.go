@@ -50,13 +50,6 @@ func TestPrefetchBoundsWhatIsHeld(t *testing.T) {
 	})
 }
 
-func TestHugePrefetchIsBounded(t *testing.T) {
-	bubble(t, func(t *testing.T, b *memory.Broker) {
-		r := subscribe(t, b, messaging.Source{Prefetch: 1 << 40}, newStation().accept)
-		r.end()
-	})
-}
-
 func TestConsumersTakeTurns(t *testing.T) {
 	bubble(t, func(t *testing.T, b *memory.Broker) {
 		var all [3]*station

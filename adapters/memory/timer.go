@@ -57,7 +57,7 @@ func (a *alarm) stop() {
 
 func (q *queue) onTimer() {
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	if q.deleted {
 		return
 	}

@@ -150,6 +150,7 @@ func (t *topic) route() {
 	defer t.mu.Unlock()
 	t.due = 0
 	t.alarm.at = 0 // not before: one run at a time keeps the order
+	t.b.idle.tell()
 	if next := t.delayed.first(); next != nil && !t.deleted {
 		t.alarm.set(next.at, t.b.now())
 	}
@@ -189,6 +190,7 @@ func (t *topic) delete() {
 	t.deleted = true
 	t.delayed.clear()
 	t.alarm.stop()
+	t.b.idle.tell()
 }
 
 // removeTopic deletes a topic. The queues that were bound to it stay. It needs

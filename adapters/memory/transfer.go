@@ -22,7 +22,7 @@ func (d *delivery) transfer(dec messaging.Decision) error {
 	err := d.storeElsewhere(dec)
 
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	if q.deleted {
 		return err
 	}
@@ -43,7 +43,7 @@ func (d *delivery) transfer(dec messaging.Decision) error {
 // beginTransfer takes the message, which stays unsettled. It takes q.mu itself.
 func (q *queue) beginTransfer(h hold) bool {
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	if !q.take(h) {
 		return false
 	}
@@ -69,6 +69,7 @@ func (d *delivery) storeElsewhere(dec messaging.Decision) error {
 // deadLetter is e as a new message of a dead-letter queue.
 func deadLetter(e *entry, from messaging.Address, dec messaging.Decision) *entry {
 	dead := newEntry(&e.msg)
+	dead.dead = true
 	dead.msg.TTL, dead.msg.Delay = 0, 0
 	if dead.msg.Headers == nil {
 		dead.msg.Headers = map[string]string{}
@@ -80,6 +81,7 @@ func deadLetter(e *entry, from messaging.Address, dec messaging.Decision) *entry
 // redriven is a dead letter as a new message.
 func redriven(e *entry) *entry {
 	fresh := newEntry(&e.msg)
+	fresh.msg.Delay = 0 // it is over
 	maps.DeleteFunc(fresh.msg.Headers, func(k, _ string) bool { return messaging.IsDeadLetterHeader(k) })
 	if len(fresh.msg.Headers) == 0 {
 		fresh.msg.Headers = nil
