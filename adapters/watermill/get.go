@@ -30,8 +30,10 @@ func (b *Broker) Get(ctx context.Context, from messaging.Source) (*messaging.Pen
 		return nil, fmt.Errorf("get from %s: %w", from.Address, err)
 	}
 	if from.AutoAck {
-		err := j.done(messaging.Decision{Action: messaging.Acknowledge})
-		return messaging.NewPending(j.delivery, func(error) error { return nil }), err
+		if err := j.done(messaging.Decision{Action: messaging.Acknowledge}); err != nil {
+			b.note(err) // of the subscription's end: the message is here
+		}
+		return messaging.NewPending(j.delivery, func(error) error { return nil }), nil
 	}
 	return messaging.NewPending(j.delivery, func(verdict error) error {
 		if err := j.done(messaging.Decide(verdict, j.attempt, j.s.src.Retry)); err != nil {

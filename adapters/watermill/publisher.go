@@ -62,11 +62,8 @@ func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	if len(messages) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithCancel(messages[0].Context())
+	ctx, cancel := contextOf(messages)
 	defer cancel()
-	for _, m := range messages[1:] {
-		defer context.AfterFunc(m.Context(), cancel)()
-	}
 	return p.to.Publish(ctx, p.address(topic), toSend(messages, time.Now())...)
 }
 
@@ -87,6 +84,21 @@ func (p *Publisher) enter() bool {
 		p.calls.Add(1)
 	}
 	return !p.closed
+}
+
+// contextOf is the context of the first message, and ends with that of any.
+func contextOf(messages []*message.Message) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(messages[0].Context())
+	stops := make([]func() bool, 0, len(messages))
+	for _, m := range messages[1:] {
+		stops = append(stops, context.AfterFunc(m.Context(), cancel))
+	}
+	return ctx, func() {
+		for _, stop := range stops {
+			stop()
+		}
+		cancel()
+	}
 }
 
 func toSend(messages []*message.Message, now time.Time) []*messaging.Message {

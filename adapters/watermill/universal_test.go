@@ -16,10 +16,9 @@ import (
 )
 
 // TestUniversal is Watermill's own suite, which every Pub/Sub of Watermill has
-// to pass, over our brokers. Its cases for features that are off here say skip
-// inside: messages that were consumed are not kept for new subscribers
-// (NewSubscriberReceivesOldMessages); TestReconnect has a test of its own, see
-// TestUniversalReconnect.
+// to pass, over our brokers. Two of its cases skip inside:
+// TestNewSubscriberReceivesOldMessages is for Pub/Subs that keep what was
+// consumed, and TestReconnect is run by TestUniversalReconnect.
 func TestUniversal(t *testing.T) {
 	t.Run("memory", func(t *testing.T) {
 		b := memory.New(memory.WithLogger(quiet))
@@ -33,15 +32,20 @@ func TestUniversal(t *testing.T) {
 }
 
 // universal runs the suite. Each Pub/Sub of it has a Broker of its own where
-// open makes one.
+// open makes one. Consumer groups are topics.
 func universal(t *testing.T, open func(t *testing.T) messaging.Broker) {
-	tests.TestPubSub(t, features(), func(t *testing.T) (message.Publisher, message.Subscriber) {
-		return pubSub(open(t), queueSource)
-	}, nil)
+	tests.TestPubSub(t, features(),
+		func(t *testing.T) (message.Publisher, message.Subscriber) { return pubSub(open(t), queueSource) },
+		func(t *testing.T, group string) (message.Publisher, message.Subscriber) {
+			return pubSub(open(t), func(topic string) messaging.Source {
+				return messaging.Source{Address: messaging.Topic(topic), Group: group}
+			})
+		})
 }
 
 func features() tests.Features {
 	return tests.Features{
+		ConsumerGroups:                      true,
 		Persistent:                          true,
 		GuaranteedOrder:                     true,
 		GuaranteedOrderWithSingleSubscriber: true, // several compete

@@ -65,7 +65,7 @@ func TestPrinter(t *testing.T) {
 		},
 		{
 			name: "a feature that is off in Watermill's suite is no skipped test",
-			events: `{"Action":"skip","Package":"m/adapters/watermill","Test":"TestUniversal/memory/TestConsumerGroups/01234567-89ab-cdef-0123-456789abcdef"}
+			events: `{"Action":"skip","Package":"m/adapters/watermill","Test":"TestUniversal/memory/TestReconnect/01234567-89ab-cdef-0123-456789abcdef"}
 {"Action":"output","Package":"m/adapters/watermill","Output":"ok  \tm/adapters/watermill\t0.01s\n"}
 `,
 			want: "ok  \tm/adapters/watermill\t0.01s\n",
