@@ -87,6 +87,7 @@ func TestDelayQueueMadeAgain(t *testing.T) {
 
 // TestDelaySurvivesRestart: what waits is on disk.
 func TestDelaySurvivesRestart(t *testing.T) {
+	t.Parallel()
 	node := rabbitmqtest.NewNode(t, rabbitmqtest.Options{})
 	b := openAt(t, node.URL())
 	q := declare(t, b)

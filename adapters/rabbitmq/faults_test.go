@@ -64,6 +64,7 @@ func TestStaleSettlement(t *testing.T) {
 // TestFrozenBroker: with a broker that is stopped in its tracks, everything
 // that has a deadline keeps it.
 func TestFrozenBroker(t *testing.T) {
+	t.Parallel()
 	node := rabbitmqtest.NewNode(t, rabbitmqtest.Options{})
 	b, err := Open(t.Context(), node.URL())
 	if err != nil {
@@ -121,6 +122,7 @@ func TestFrozenBroker(t *testing.T) {
 // TestHalfOpenIsNoticed: a network that loses everything is noticed by the
 // missing heartbeats, and Publish goes on over a new connection.
 func TestHalfOpenIsNoticed(t *testing.T) {
+	t.Parallel()
 	node := rabbitmqtest.SharedNode(t)
 	lossy, sound := rabbitmqtest.NewProxy(t, node.Addr()), rabbitmqtest.NewProxy(t, node.Addr())
 	u, err := url.Parse(node.URL())

@@ -93,6 +93,7 @@ func TestRegressionC_ClosedChannelIsNoMessage(t *testing.T) {
 func TestRegressionD_ConfirmedSurvivesCrash(t *testing.T) {
 	for _, queueType := range []string{queueTypeQuorum, queueTypeClassic} {
 		t.Run(queueType, func(t *testing.T) {
+			t.Parallel()
 			node := rabbitmqtest.NewNode(t, rabbitmqtest.Options{})
 			b := openAt(t, node.URL()+"?queue_type="+queueType)
 			q := declare(t, b)
@@ -215,6 +216,7 @@ func TestRegressionI_PublishKeepsItsDeadline(t *testing.T) {
 
 // J: queues were prepared once, and never again after a restart of the broker.
 func TestRegressionJ_QueueIsBackAfterRestart(t *testing.T) {
+	t.Parallel()
 	node := rabbitmqtest.NewNode(t, rabbitmqtest.Options{})
 	b := openAt(t, node.URL())
 	exclusive := declare(t, b, func(q *messaging.QueueSpec) { q.Exclusive = true })

@@ -66,6 +66,8 @@ type subscription struct {
 	handled chan struct{}  // closed when no handler runs any more
 	moves   sync.WaitGroup // messages on their way to another queue
 
+	reported string // the last trouble that was logged since there was a consumer; used by keep only
+
 	mu      sync.Mutex
 	present *consumer     // nil while there is none
 	changed chan struct{} // closed when present changes
@@ -112,39 +114,51 @@ func (s *subscription) limit() {
 	context.AfterFunc(s.last, func() { timer.Stop() })
 }
 
-// steady is how long a consumer must have lived for its loss not to count as
-// another failure of the same attempt.
+// steady is how long a consumer must have lived for its loss to be answered at
+// once.
 const steady = time.Second
 
 // keep sees to it that there is a consumer until intake ends, then says
 // goodbye.
 func (s *subscription) keep(intake context.Context) error {
-	was := false // there has been one
-	for attempt := 0; ; attempt++ {
+	failures, was := 0, false // in a row; whether there has been a consumer
+	for {
 		c, err := s.connect(intake)
 		switch {
 		case intake.Err() != nil:
 			s.discard(c)
 			return nil
-		case err == nil:
-			was = true
+		case err != nil && !was && code(err) != 0:
+			return explain(err)
+		case err != nil:
+			failures++
+		default:
 			began := time.Now()
 			s.enter(c)
-			err = c.watch(intake)
-			if err == nil {
+			if err = c.watch(intake); err == nil {
 				return s.farewell(c)
 			}
 			s.leave(c)
-			if time.Since(began) > steady {
-				attempt = 0
+			failures, was = 0, true
+			if time.Since(began) < steady {
+				failures = 1
 			}
-		case !was && code(err) != 0:
-			return explain(err)
 		}
-		s.b.note(fmt.Errorf("subscription to %s: %w", s.src.Address, explain(err)))
-		if attempt > 0 {
-			pause(intake, backoff(attempt-1, reconnectFirst, reconnectMost))
+		s.report(err)
+		if failures > 0 {
+			pause(intake, backoff(failures-1, reconnectFirst, reconnectMost))
 		}
+	}
+}
+
+// report says that there is no consumer for now: in Health, and in the log
+// once for each different reason.
+func (s *subscription) report(err error) {
+	err = fmt.Errorf("subscription to %s: %w", s.src.Address, explain(err))
+	s.b.note(err)
+	if text := err.Error(); text != s.reported {
+		s.reported = text
+		s.b.cfg.log.Warn("lost a subscription, resuming it", "address", s.src.Address, "error", err)
 	}
 }
 
@@ -188,6 +202,7 @@ func (s *subscription) set(c *consumer) {
 }
 
 func (s *subscription) enter(c *consumer) {
+	s.reported = ""
 	s.set(c)
 	s.b.active.Add(1)
 	s.b.cfg.log.Info("subscribed", "queue", s.queue, "consumer", c.tag)

@@ -81,6 +81,7 @@ func (a *authority) file(name string) string { return filepath.Join(a.dir, name)
 // TestTLS: by files in the URL, by WithTLSConfig, and what goes wrong with
 // each, at once and with a reason.
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	rabbitmqtest.URL(t) // skips where there is to be no broker
 	ours, theirs := newAuthority(t, "ours"), newAuthority(t, "theirs")
 	ours.sign("server", ours.cert, ours.key)
