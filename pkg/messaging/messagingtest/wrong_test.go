@@ -14,6 +14,8 @@ import (
 	"github.com/warrenmq/warren/pkg/messaging/messagingtest"
 )
 
+import _ "pgregory.net/rapid" // its flags: go test ./... -rapid.checks=N gives them to every package
+
 // wrong is a right broker with some methods replaced by wrong ones.
 type wrong struct {
 	messaging.Broker
