@@ -1,0 +1,118 @@
+package differential
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/warrenmq/warren/adapters/memory"
+	"github.com/warrenmq/warren/adapters/rabbitmq"
+	"github.com/warrenmq/warren/internal/rabbitmqtest"
+	"github.com/warrenmq/warren/pkg/messaging"
+)
+
+func TestDifferentialQuorum(t *testing.T)  { t.Parallel(); random(t, true) }
+func TestDifferentialClassic(t *testing.T) { t.Parallel(); random(t, false) }
+
+// random compares the brokers on random programs.
+func random(t *testing.T, quorum bool) {
+	c := newComparison(t, quorum)
+	rapid.Check(t, func(rt *rapid.T) {
+		p := programs(quorum).Draw(rt, "program")
+		if difference := c.compare(p); difference != "" {
+			rt.Log(difference)
+			rt.Fatal("the brokers differ") // the same text each time, so that rapid shrinks what is not quite the same
+		}
+	})
+	t.Log(c.counted())
+}
+
+// comparison runs programs on memory and on a Broker of RabbitMQ's.
+type comparison struct {
+	t      *testing.T
+	quorum bool
+	broker messaging.Broker // not memory
+
+	patience                                 time.Duration
+	programs, operations, deliveries, depths int
+}
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func newComparison(t *testing.T, quorum bool) *comparison {
+	queueType := "classic"
+	if quorum {
+		queueType = "quorum"
+	}
+	url := fmt.Sprintf("%s?queue_type=%s&max_message_size=%d&reject_timeout=100ms", rabbitmqtest.URL(t), queueType, sizeLimit)
+	b, err := rabbitmq.Open(t.Context(), url, rabbitmq.WithLogger(quiet))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close(context.Background()) })
+	return &comparison{t: t, quorum: quorum, broker: b, patience: patience}
+}
+
+// prefixes makes the names of programs differ within the process; the ID makes
+// them differ from those of other processes.
+var (
+	prefixes atomic.Uint64
+	process  = messaging.NewID()
+)
+
+// compare runs p on both, and returns what differs.
+func (c *comparison) compare(p program) string {
+	whole, want := onMemory(c.t, p)
+	rel := &relation{newPlan(whole, c.quorum)}
+	r := newRun(c.t.Context(), c.broker, fmt.Sprintf("differential.%s.%d.", process, prefixes.Add(1)))
+	defer r.clean()
+	got := r.follow(whole, rel, want, c.patience)
+
+	c.programs++
+	for i, o := range got {
+		if what := rel.differ(want[i], o); what != "" && i == len(got)-1 {
+			return c.failed(fmt.Sprintf("%s\nafter step %d, %s, %s differ. Memory:\n%sRabbitMQ:\n%s",
+				whole, i, literal(reflect.ValueOf(whole[i])), what, want[i], o))
+		}
+		c.operations++
+		c.deliveries += len(o.Seen)
+		c.depths += len(o.Depths)
+	}
+	return ""
+}
+
+// failed shows the first difference at once: rapid shows only what it can
+// reproduce.
+func (c *comparison) failed(difference string) string {
+	if c.patience != hurry {
+		c.patience = hurry
+		c.t.Log("first, before shrinking: " + difference)
+	}
+	return difference
+}
+
+func (c *comparison) counted() string {
+	return fmt.Sprintf("compared %d operations of %d programs, with %d deliveries and %d counts of queues",
+		c.operations, c.programs, c.deliveries, c.depths)
+}
+
+// onMemory runs p on a memory broker, and returns the whole of what ran.
+func onMemory(t *testing.T, p program) (whole program, seen []observation) {
+	synctest.Test(t, func(t *testing.T) {
+		b := memory.New(memory.WithMaxMessageSize(sizeLimit), memory.WithLogger(quiet))
+		r := newRun(t.Context(), b, "differential.")
+		whole, seen = r.lead(p)
+		r.clean()
+		if err := b.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	return whole, seen
+}

@@ -1,0 +1,23 @@
+// Package differential compares the brokers: it runs the same random programs
+// on the memory adapter and on real RabbitMQ, with quorum and with classic
+// queues, and compares what can be observed after each step. It has tests only.
+//
+//	go test ./internal/differential                      // 30 programs for each kind of queue
+//	go test ./... -run Differential -rapid.checks=500    // 500
+//
+// A program is a list of steps: declare, publish, subscribe, settle, purge and
+// so on. What becomes of a message is written in the message itself, so that
+// it does not depend on who handles it, or when. After each step, the brokers
+// come to rest. Memory runs first, in a bubble of testing/synctest, where rest
+// costs no time; what it shows is then awaited on RabbitMQ, step by step: as
+// many deliveries, and as many messages in each queue. So nothing is slept for
+// but what is about time, and what does not come in time is a difference.
+//
+// relation_test.go says what may differ, and which programs have no one answer
+// on RabbitMQ itself and are therefore not generated; each with the reason.
+//
+// A failing program shrinks, and is written as Go to the test's output, and as
+// a file to testdata/rapid, which later runs try first. Keep what it found by
+// pasting the program into regression_test.go, under a name that says what it
+// is about.
+package differential
