@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -22,7 +23,7 @@ func (here) version() string { return packageVersion("dpkg-query") }
 // packageVersion asks dpkg for the version of RabbitMQ, "3.10.8" of
 // "3.10.8-1.1+deb12u1".
 func packageVersion(dpkgQuery ...string) string {
-	query := append(dpkgQuery, "-W", "-f=${Version}", "rabbitmq-server")
+	query := slices.Concat(dpkgQuery, []string{"-W", "-f=${Version}", "rabbitmq-server"})
 	out, err := exec.Command(query[0], query[1:]...).Output()
 	if err != nil {
 		return "(as installed)"

@@ -170,6 +170,21 @@ func (e *env) wait(ctx context.Context, c <-chan struct{}, what string) error {
 	}
 }
 
+// again asks f every millisecond until it says yes, where there is no event to
+// wait for. The pause lets time pass in a bubble of testing/synctest.
+func (e *env) again(what string, f func() bool) error {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !f() {
+		select {
+		case <-tick.C:
+		case <-e.ctx.Done():
+			return fmt.Errorf("waited in vain for %s", what)
+		}
+	}
+	return nil
+}
+
 // inbox collects deliveries.
 type inbox chan messaging.Delivery
 

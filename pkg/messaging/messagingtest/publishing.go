@@ -432,15 +432,15 @@ func p7Blocked(e *env) error {
 // untilBlocked publishes until that fails: a broker may take what comes before
 // every connection has heard of the alarm.
 func (e *env) untilBlocked(q messaging.Address) error {
-	for e.ctx.Err() == nil {
+	err := e.again("a Publish to fail", func() bool {
 		ctx, cancel := context.WithTimeout(e.ctx, time.Second)
-		err := e.b.Publish(ctx, q, text("taken"))
-		cancel()
-		if err != nil {
-			return e.publishUntil(time.Second, q, text("held"))
-		}
+		defer cancel()
+		return e.b.Publish(ctx, q, text("taken")) != nil
+	})
+	if err != nil {
+		return err
 	}
-	return errors.New("never failed")
+	return e.publishUntil(time.Second, q, text("held"))
 }
 
 func p8TooLarge(e *env) error {

@@ -258,16 +258,17 @@ func s5Close(e *env) error {
 func (e *env) closing(q messaging.Address) error {
 	ended, cancel := context.WithCancel(e.ctx)
 	cancel()
-	for e.ctx.Err() == nil {
-		err := e.b.Subscribe(ended, messaging.Source{Address: q}, newInbox().accept)
-		if errors.Is(err, messaging.ErrClosed) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("with a ctx that has ended, Subscribe returned %w, not nil", err)
-		}
+	var err error
+	if waitErr := e.again("Subscribe to fail after Close was called", func() bool {
+		err = e.b.Subscribe(ended, messaging.Source{Address: q}, newInbox().accept)
+		return err != nil
+	}); waitErr != nil {
+		return waitErr
 	}
-	return errors.New("after Close was called, Subscribe was never ErrClosed")
+	if !errors.Is(err, messaging.ErrClosed) {
+		return fmt.Errorf("after Close was called, Subscribe returned %w, not ErrClosed", err)
+	}
+	return nil
 }
 
 // refusesAll checks that every method says ErrClosed.
