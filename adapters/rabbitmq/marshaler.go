@@ -35,7 +35,9 @@ const metadataPrefix = "_warren_"
 // RFC 3339, bytes as they are where they are UTF-8 and in base64 otherwise, an
 // array or a table in JSON, and a void as the empty string.
 //
-// The zero value is ready. It can be used with watermill-amqp as well.
+// The zero value is ready. It is for this adapter: the messages that Unmarshal
+// makes have no channels for Ack and Nack, which Watermill's own subscriber
+// waits on.
 type Marshaler struct{}
 
 var _ wamqp.Marshaler = Marshaler{}

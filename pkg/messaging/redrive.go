@@ -47,6 +47,7 @@ func Redrive(ctx context.Context, b Broker, dead Address, opts RedriveOptions) (
 		return 0, fmt.Errorf("redrive %s: %w", dead, err)
 	}
 	var kept []*Pending
+	last := "" // the ID of what was moved last
 	defer func() {
 		for _, p := range kept {
 			err = errors.Join(err, p.Settle(Requeue(nil)))
@@ -63,6 +64,10 @@ func Redrive(ctx context.Context, b Broker, dead Address, opts RedriveOptions) (
 		if err != nil {
 			return moved, fmt.Errorf("redrive %s: %w", dead, err)
 		}
+		if last != "" && p.ID == last && p.Redelivered {
+			kept = append(kept, p)
+			return moved - 1, fmt.Errorf("redrive message %s from %s: it came back; is there a queue to move it to?", p.ID, dead)
+		}
 		to := opts.target(&p.Delivery)
 		if to.IsZero() {
 			kept = append(kept, p)
@@ -71,6 +76,7 @@ func Redrive(ctx context.Context, b Broker, dead Address, opts RedriveOptions) (
 		if err := p.Settle(moveTo(to)); err != nil {
 			return moved, fmt.Errorf("redrive message %s from %s to %s: %w", p.ID, dead, to, err)
 		}
+		last = p.ID
 		moved++
 	}
 	return moved, nil

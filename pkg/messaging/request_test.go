@@ -238,3 +238,30 @@ func TestRedriveRefuses(t *testing.T) {
 		}
 	})
 }
+
+// noMove is a Subscriber without Getter whose moves fail: the message comes
+// back to the head of its queue.
+type noMove struct{ *memory.Broker }
+
+func (n noMove) Subscribe(ctx context.Context, from messaging.Source, h messaging.Handler) error {
+	return n.Broker.Subscribe(ctx, from, func(ctx context.Context, d *messaging.Delivery) error {
+		err := h(ctx, d)
+		if err != nil && messaging.Decide(err, 1, messaging.Retry{}).Action == messaging.Move {
+			return messaging.Requeue(err)
+		}
+		return err
+	})
+}
+
+func TestRedriveOfWhatComesBackEnds(t *testing.T) {
+	responder(t, nil, func(t *testing.T, b *memory.Broker) {
+		if err := b.Publish(t.Context(), service, &messaging.Message{}); err != nil {
+			t.Fatal(err)
+		}
+		without := struct{ messaging.Broker }{noMove{b}} // hides Get
+		n, err := messaging.Redrive(t.Context(), without, service, messaging.RedriveOptions{To: messaging.Queue("nowhere")})
+		if n != 0 || err == nil || !strings.Contains(err.Error(), "it came back") {
+			t.Errorf("moved %d, %v", n, err)
+		}
+	})
+}
