@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"reflect"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -40,8 +43,9 @@ type comparison struct {
 	quorum bool
 	broker messaging.Broker // not memory
 
-	patience                                 time.Duration
-	programs, operations, deliveries, depths int
+	patience                     time.Duration
+	programs, deliveries, depths int
+	operations                   map[string]int // by name
 }
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -57,7 +61,7 @@ func newComparison(t *testing.T, quorum bool) *comparison {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = b.Close(context.Background()) })
-	return &comparison{t: t, quorum: quorum, broker: b, patience: patience}
+	return &comparison{t: t, quorum: quorum, broker: b, patience: patience, operations: map[string]int{}}
 }
 
 // prefixes makes the names of programs differ within the process; the ID makes
@@ -81,7 +85,7 @@ func (c *comparison) compare(p program) string {
 			return c.failed(fmt.Sprintf("%s\nafter step %d, %s, %s differ. Memory:\n%sRabbitMQ:\n%s",
 				whole, i, literal(reflect.ValueOf(whole[i])), what, want[i], o))
 		}
-		c.operations++
+		c.operations[typeName(reflect.ValueOf(whole[i]))]++
 		c.deliveries += len(o.Seen)
 		c.depths += len(o.Depths)
 	}
@@ -98,9 +102,15 @@ func (c *comparison) failed(difference string) string {
 	return difference
 }
 
+// counted is what the log says in the end.
 func (c *comparison) counted() string {
-	return fmt.Sprintf("compared %d operations of %d programs, with %d deliveries and %d counts of queues",
-		c.operations, c.programs, c.deliveries, c.depths)
+	sum, parts := 0, []string{}
+	for _, name := range slices.Sorted(maps.Keys(c.operations)) {
+		sum += c.operations[name]
+		parts = append(parts, fmt.Sprintf("%d %s", c.operations[name], name))
+	}
+	return fmt.Sprintf("compared %d operations of %d programs (%s), with %d deliveries and %d counts of queues",
+		sum, c.programs, strings.Join(parts, ", "), c.deliveries, c.depths)
 }
 
 // onMemory runs p on a memory broker, and returns the whole of what ran.

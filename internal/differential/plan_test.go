@@ -1,6 +1,10 @@
 package differential
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // plan is what is known of a program's state without running it.
 type plan struct {
@@ -158,11 +162,11 @@ func (p *plan) targets(to string) []declare {
 	return all
 }
 
-// on returns the subscriptions to a queue.
+// on returns the subscriptions to a queue, by slot.
 func (p *plan) on(queue string) []subscribe {
 	var all []subscribe
-	for _, s := range p.subs {
-		if s.queue() == queue {
+	for _, slot := range slices.Sorted(maps.Keys(p.subs)) {
+		if s := p.subs[slot]; s.queue() == queue {
 			all = append(all, s)
 		}
 	}

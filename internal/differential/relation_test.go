@@ -80,7 +80,7 @@ func (r *relation) sameSeen(queue string, want, got []delivery) bool {
 	switch subs := r.on(queue); {
 	case r.competing(subs) || r.mixed[queue] || !r.style.orderly && isDead(queue, r.style):
 		return true
-	case len(subs) > 0 && subs[0].Prefetch == 1 && !waits(want):
+	case oneByOne(subs) && !waits(want):
 		return sameOrder(want, got)
 	default:
 		return sameOrder(firsts(want), firsts(got))
@@ -94,7 +94,13 @@ func isDead(queue string, st style) bool {
 // competing says whether it is chance which handler gets a message: on
 // RabbitMQ whose turn it is depends on what was before.
 func (r *relation) competing(subs []subscribe) bool {
-	return len(subs) > 1 && !r.specs[subs[0].queue()].SingleActive || len(subs) > 0 && subs[0].Concurrency > 1
+	several := slices.ContainsFunc(subs, func(s subscribe) bool { return s.Concurrency > 1 })
+	return several || len(subs) > 1 && !r.specs[subs[0].queue()].SingleActive
+}
+
+// oneByOne says whether a message comes only when the one before is settled.
+func oneByOne(subs []subscribe) bool {
+	return len(subs) > 0 && !slices.ContainsFunc(subs, func(s subscribe) bool { return s.Prefetch != 1 })
 }
 
 // waits says whether a message comes back on its own time.

@@ -30,8 +30,9 @@ type run struct {
 	at     int // which step this is
 	count  int // what the step counted
 
-	subs map[int]*subscriber
-	gets map[int]*messaging.Pending
+	subs  map[int]*subscriber
+	order []int // the slots of subs, the last one last
+	gets  map[int]*messaging.Pending
 
 	news chan struct{} // something was seen
 	mu   sync.Mutex
@@ -81,14 +82,17 @@ func (r *run) lead(p program) (program, []observation) {
 	return append(p, survey{}), all
 }
 
-// giveBack are the steps that end everything that runs.
+// giveBack are the steps that end everything that runs, those that stand by
+// first.
 func (r *run) giveBack() program {
 	var p program
 	for _, slot := range slices.Sorted(maps.Keys(r.gets)) {
 		p = append(p, settle{slot, "q"})
 	}
-	for _, slot := range slices.Sorted(maps.Keys(r.subs)) {
-		p = append(p, cancel{slot})
+	for _, slot := range slices.Backward(r.order) {
+		if r.subs[slot] != nil {
+			p = append(p, cancel{slot})
+		}
 	}
 	return append(p, survey{})
 }
@@ -228,6 +232,7 @@ func (r *run) subscribe(s subscribe, src messaging.Source) string {
 		sub.attempts = s.Attempts
 	}
 	r.subs[s.Slot] = sub
+	r.order = append(slices.DeleteFunc(r.order, func(slot int) bool { return slot == s.Slot }), s.Slot)
 	src.Ready = func() { signal(sub.ready) }
 	go func() {
 		defer close(sub.returned)
@@ -326,6 +331,23 @@ func (r *run) gate(queue string) chan struct{} {
 	return r.held[queue]
 }
 
+// holds says whether there are handlers that are held back.
+func (r *run) holds(queue string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.held[queue] != nil
+}
+
+// consumers is 0 for a private queue, which has no name here: what it gives
+// back is nobody's.
+func (r *run) consumers(queue string) int {
+	info, err := r.broker.Inspect(r.ctx, r.queue(queue))
+	if err != nil {
+		return 0
+	}
+	return info.Consumers
+}
+
 func (r *run) open(queue string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -333,9 +355,19 @@ func (r *run) open(queue string) {
 	delete(r.held, queue)
 }
 
-// end stops a subscription. Handlers that are held back go on once it drains.
+// end stops a subscription. Handlers that are held back go on once it takes
+// nothing any more: what it gives back would otherwise be a matter of speed.
 func (r *run) end(sub *subscriber) string {
+	before := r.consumers(sub.queue)
 	sub.stop()
+	if r.holds(sub.queue) {
+		for range int(margin / time.Millisecond) { // it need not show: those that stand by are not counted everywhere
+			if r.consumers(sub.queue) < before {
+				break
+			}
+			pass(time.Millisecond)
+		}
+	}
 	r.open(sub.queue)
 	select {
 	case <-sub.returned:
