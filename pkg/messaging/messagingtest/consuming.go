@@ -113,12 +113,16 @@ func c1Readiness(e *env) error {
 	return once(got, bodies("m", 20))
 }
 
-func c2Concurrency(e *env) error {
-	q, err := e.filled(20)
+func c2Concurrency(e *env) error { return e.runs(messaging.Source{Concurrency: 4}, 20) }
+
+// runs checks that of n messages, exactly Concurrency are handled at once.
+func (e *env) runs(src messaging.Source, n int) error {
+	q, err := e.filled(n)
 	if err != nil {
 		return err
 	}
-	const concurrency = 4
+	src.Address = q
+	concurrency := src.Concurrency
 	var running, most atomic.Int64
 	started := make(chan struct{}, 100)
 	release := make(chan struct{})
@@ -132,7 +136,7 @@ func c2Concurrency(e *env) error {
 		return nil
 	}
 	e.atEnd(func() { close(release) })
-	s, err := e.subscribe(messaging.Source{Address: q, Concurrency: concurrency}, handle)
+	s, err := e.subscribe(src, handle)
 	if err != nil {
 		return err
 	}
@@ -141,7 +145,7 @@ func c2Concurrency(e *env) error {
 			return err
 		}
 	}
-	for range 20 - concurrency { // each that ends lets one other start
+	for range n - concurrency { // each that ends lets one other start
 		release <- struct{}{}
 		if err := e.wait(e.ctx, started, "the next handler"); err != nil {
 			return err
@@ -153,7 +157,7 @@ func c2Concurrency(e *env) error {
 	if err := s.stop(); err != nil {
 		return err
 	}
-	if most.Load() != concurrency {
+	if most.Load() != int64(concurrency) {
 		return fmt.Errorf("%d handlers ran at once with Concurrency %d", most.Load(), concurrency)
 	}
 	return e.empty(q)

@@ -82,7 +82,7 @@ type Case struct {
 // Cases returns all cases in the order of the rules.
 func Cases() []Case {
 	var all []Case
-	for _, part := range [][]Case{publishing, consuming, verdicts, pulling, timing, topics, stopping} {
+	for _, part := range [][]Case{publishing, consuming, verdicts, pulling, timing, topics, edges, stopping} {
 		all = append(all, part...)
 	}
 	return all

@@ -488,8 +488,14 @@ func p10Change(e *env) error {
 	if err != nil {
 		return err
 	}
+	return e.changed(q, q)
+}
+
+// changed publishes to an address, changes the message, and looks at what has
+// come in q.
+func (e *env) changed(to, q messaging.Address) error {
 	m := &messaging.Message{Type: "t", Headers: map[string]string{"k": "v"}, Body: []byte("original")}
-	if err := e.publish(q, m); err != nil {
+	if err := e.publish(to, m); err != nil {
 		return err
 	}
 	m.Type, m.Headers["k"] = "changed", "changed"

@@ -208,6 +208,9 @@ func s4Publish(e *env) error {
 	return e.empty(q)
 }
 
+// errLate says that Close took longer than it may.
+var errLate = errors.New("missed the deadline")
+
 // closeBroker closes the broker with a timeout, and checks that it is kept.
 func (e *env) closeBroker(timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
@@ -216,7 +219,7 @@ func (e *env) closeBroker(timeout time.Duration) error {
 	e.closed = true
 	err := e.b.Close(ctx)
 	if took := time.Since(start); took > timeout+cutTime+e.h.Slack {
-		return fmt.Errorf("Close with a timeout of %s took %s", timeout, took)
+		return fmt.Errorf("Close %w: with a timeout of %s it took %s", errLate, timeout, took)
 	}
 	return err
 }
@@ -297,8 +300,11 @@ func s5Cuts(e *env) error {
 	if err != nil {
 		return err
 	}
-	if err := e.closeBroker(200 * time.Millisecond); err == nil {
+	switch err := e.closeBroker(200 * time.Millisecond); {
+	case err == nil:
 		return errors.New("a handler hangs, and Close returned nil")
+	case errors.Is(err, errLate):
+		return err
 	}
 	return nil
 }
@@ -317,7 +323,9 @@ func s5Away(e *env) error {
 	e.rig.Disconnect()
 	defer e.rig.Reconnect()
 	result := e.publishAsync(q, text("m"))
-	_ = e.closeBroker(time.Second) // whether something had to be cut is the adapter's to say
+	if err := e.closeBroker(time.Second); errors.Is(err, errLate) {
+		return err // whether something had to be cut is the adapter's to say
+	}
 	select {
 	case err := <-result:
 		if !errors.Is(err, messaging.ErrClosed) {
