@@ -47,7 +47,7 @@ var missingOnAMQP = map[string]string{
 	"P8":                         "watermill-amqp knows no size limit",
 	"P9":                         "watermill-amqp says that a message was not confirmed, and not that it was refused; queues have no MaxLength without a Manager",
 	"C1_get":                     "a queue that does not exist is declared by watermill-amqp's subscription",
-	"C2_concurrency_is_prefetch": "watermill-amqp's prefetch is of its Config, and not the Source's",
+	"C2_concurrency_is_prefetch": "a Watermill subscription that waits for its next message takes up one of Prefetch",
 	"C5_requeue":                 "Watermill has no mark for redelivery",
 	"C5_retry_is_marked":         "Watermill has no mark for redelivery",
 	"C5_wait_holds_up_nothing":   "watermill-amqp hands out the next message when the one before is acknowledged, and what waits for a retry is not",

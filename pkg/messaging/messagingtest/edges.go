@@ -74,7 +74,7 @@ func c8Late(e *env) error {
 	for i := range verdicts {
 		turn <- i
 	}
-	s, err := e.subscribe(messaging.Source{Address: q, Concurrency: 2, Retry: quick}, func(_ context.Context, d *messaging.Delivery) error {
+	s, err := e.subscribe(messaging.Source{Address: q, Concurrency: 2, Prefetch: 2, Retry: quick}, func(_ context.Context, d *messaging.Delivery) error {
 		in.put(d)
 		return <-verdicts[<-turn]
 	})
@@ -111,6 +111,9 @@ func c12Away(e *env) error {
 	return e.resumes(func(messaging.Address) error {
 		e.rig.Disconnect()
 		defer e.rig.Reconnect()
+		moment := time.NewTimer(100 * time.Millisecond) // in which it tries in vain
+		defer moment.Stop()
+		<-moment.C
 		return e.again("Health to notice that the connection is away", func() bool {
 			return e.b.Health().State == messaging.Connecting && e.b.Health().Subscriptions == 0
 		})
