@@ -20,9 +20,29 @@
 // receivers share no memory: a message is copied when it is published, and
 // again for each delivery.
 //
-// [Broker.Disconnect], [Broker.Block], [Broker.HoldConfirms],
-// [Broker.CancelConsumers] and [Broker.Inject] break the broker on demand, so
-// that how a service copes is a unit test.
+// # Looking
+//
+// [Broker.WaitIdle] waits until everything that was published is settled, with
+// neither a timer nor a poll. [Broker.Published], of a broker that is made
+// [WithRecording], and [Broker.DeadLetters] return what was sent and what
+// failed.
+//
+// # Faults
+//
+// These break the broker on demand, so that how a service copes is a unit test:
+//
+//	Disconnect, Reconnect            the connection is lost, and back
+//	Block, Unblock                   an alarm: publishers wait
+//	HoldConfirms, ReleaseConfirms    nothing is confirmed, then all of it
+//	OnPublish(Fault{...})            single messages, by address and number:
+//	    Err                          refused, or any other error
+//	    NoConfirm                    stored, and the confirmation lost
+//	    ConfirmAfter                 stored, and confirmed late
+//	    Twice                        stored twice
+//	Redeliver                        what a queue's consumers hold comes again
+//	CancelConsumers                  the broker cancels a queue's consumers
+//	Delete                           a queue or topic is gone
+//	Inject                           a message that no warren Publish made
 //
 // # Time
 //
@@ -36,7 +56,16 @@
 //   - Persistence. Messages end with the Broker, so Transient makes no
 //     difference.
 //   - Connections. A Broker is one connection: what is Exclusive is always its
-//     own, and Disconnect does not delete it.
+//     own, and Disconnect does not delete it, unless it is AutoDelete and has
+//     consumers.
+//   - A cluster, its leaders, permissions, and the time that a network takes.
+//     What is refused is ErrRejected at once; the RabbitMQ adapter sends it
+//     again for a while first.
+//   - Exchanges other than what a topic is, and what can be configured at the
+//     broker alone, such as policies.
+//   - Quorum queues' order of what is released: without a limit to deliveries
+//     they put it at the end. Here it goes back to its place, as in a classic
+//     queue.
 //   - Bounds of its own. A queue without MaxLength grows until the process is
 //     out of memory. MaxLength holds for what is published and dead-lettered:
 //     released messages, retries and delayed messages whose time has come were

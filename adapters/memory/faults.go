@@ -9,15 +9,8 @@ import (
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
-// Faults on demand, each in terms of what a broker does:
-//
-//	the connection    Disconnect, Reconnect
-//	an alarm          Block, Unblock
-//	confirmations     HoldConfirms, ReleaseConfirms
-//	single messages   OnPublish: refuse, lose or delay a confirmation, store twice
-//	consumers         CancelConsumers, Redeliver
-//	a queue           Delete
-//	other producers   Inject
+// The faults on demand, in terms of what a broker does. The package comment has
+// the list.
 
 // Disconnect is the connection being lost. Whoever publishes waits, as do the
 // other calls; what consumers hold goes back to its queue, marked Redelivered.
