@@ -17,7 +17,7 @@ import (
 func (c *consumer) move(j *job, dec messaging.Decision) {
 	for attempt := 0; ; attempt++ {
 		err := c.s.b.place(c.ctx, c, j, c.s.src, dec)
-		if err == nil {
+		if err == nil || c.s.lostItsQueue(dec, err) {
 			c.acks.ack(j.raw.DeliveryTag)
 			return
 		}
@@ -26,6 +26,13 @@ func (c *consumer) move(j *job, dec messaging.Decision) {
 			return
 		}
 	}
+}
+
+// lostItsQueue says whether a retry failed for good: a private queue is gone
+// when its subscription ends, and what was to be tried again goes with it.
+func (s *subscription) lostItsQueue(dec messaging.Decision, err error) bool {
+	return isPrivate(s.src) && dec.Action == messaging.Again &&
+		(errors.Is(err, messaging.ErrUnroutable) || errors.Is(err, messaging.ErrNotFound) || code(err) == amqp.NotFound)
 }
 
 // reportAndPause says that a message cannot be moved, and waits.

@@ -1,6 +1,8 @@
 package messagingtest
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,6 +20,8 @@ var topics = []Case{
 		Text: "a bound group keeps messages while nobody reads"},
 	{Rule: "T2", Name: "T2_private_after_ready", run: t2Private,
 		Text: "a private subscription gets what is published after Ready, and is gone when it ends"},
+	{Rule: "T2", Name: "T2_private_ends_with_its_retries", run: t2PrivateEnds,
+		Text: "a private subscription that ends does not wait for what was to be tried again: it is gone with it"},
 	{Rule: "T2", Name: "T2_nobody_bound", run: t2Nobody,
 		Text: "publishing to a topic that nobody is bound to is nil (rule P4)"},
 	{Rule: "T2", Name: "T2_delayed", run: t2Delayed,
@@ -234,6 +238,39 @@ func t2Private(e *env) error {
 		return err
 	}
 	return e.each(second, 1, same, "a new private subscriber")
+}
+
+func t2PrivateEnds(e *env) error {
+	topic := e.topic()
+	running, release := make(chan struct{}, 1), make(chan struct{})
+	e.atEnd(func() { close(release) })
+	s, err := e.subscribe(messaging.Source{Address: topic}, func(context.Context, *messaging.Delivery) error {
+		running <- struct{}{}
+		<-release
+		return errors.New("again")
+	})
+	if err != nil {
+		return err
+	}
+	if err := e.publish(topic, text("m")); err != nil {
+		return err
+	}
+	if err := e.wait(e.ctx, running, "the handler"); err != nil {
+		return err
+	}
+	s.cancel()
+	if _, err := e.bind(topic, "g"); err != nil { // by then, the broker has heard of the end
+		return err
+	}
+	start := time.Now()
+	release <- struct{}{}
+	if err := s.stop(); err != nil {
+		return err
+	}
+	if took := time.Since(start); took > cutTime+e.h.Slack {
+		return fmt.Errorf("it took %s to end", took)
+	}
+	return nil
 }
 
 func t2Nobody(e *env) error {
