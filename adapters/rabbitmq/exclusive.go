@@ -16,18 +16,20 @@ import (
 // and is declared again on the next.
 type exclusive struct {
 	spec    messaging.QueueSpec
-	readers int // subscriptions of this Broker; nobody else can have any
+	on      *generation // where it has been declared
+	readers int         // subscriptions of this Broker; nobody else can have any
 }
 
-// own notes an exclusive queue that has been declared.
-func (b *Broker) own(q messaging.QueueSpec) {
+// own notes an exclusive queue that has been declared on g.
+func (b *Broker) own(g *generation, q messaging.QueueSpec) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e := b.exclusives[q.Name]; e != nil {
-		e.spec = q
-		return
+	e := b.exclusives[q.Name]
+	if e == nil {
+		e = &exclusive{}
+		b.exclusives[q.Name] = e
 	}
-	b.exclusives[q.Name] = &exclusive{spec: q}
+	e.spec, e.on = q, g
 }
 
 func (b *Broker) disown(name string) {
@@ -82,7 +84,7 @@ func (b *Broker) exclusiveSpecs() []messaging.QueueSpec {
 // trying, and the others need not wait for that.
 func (b *Broker) restoreExclusives(g *generation) error {
 	for _, q := range b.exclusiveSpecs() {
-		err := b.declare(g, q)
+		err := b.restore(g, q)
 		switch {
 		case code(err) == amqp.ResourceLocked:
 			b.cfg.log.Warn("an exclusive queue still belongs to the lost connection", "queue", q.Name, "error", err)
@@ -93,35 +95,74 @@ func (b *Broker) restoreExclusives(g *generation) error {
 	return nil
 }
 
+// restore declares an exclusive queue on g, where it is not there yet.
+func (b *Broker) restore(g *generation, q messaging.QueueSpec) error {
+	if on := b.exclusiveOn(q.Name); on == nil || on == g { // nil: nobody wants it any more
+		return nil
+	}
+	if err := b.declare(g, q); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.exclusives[q.Name]; e != nil {
+		e.on = g
+	}
+	return nil
+}
+
+// exclusiveOn is the connection on which an exclusive queue was declared last,
+// nil where it is none.
+func (b *Broker) exclusiveOn(name string) *generation {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.exclusives[name]; e != nil {
+		return e.on
+	}
+	return nil
+}
+
+// awaitExclusive waits until an exclusive queue is there, on a connection that
+// lives.
+func (b *Broker) awaitExclusive(ctx context.Context, q messaging.QueueSpec) error {
+	for attempt := 0; ; attempt++ {
+		err := b.ask(ctx, func(g *generation) error { return b.restore(g, q) })
+		if code(err) != amqp.ResourceLocked || !pause(ctx, backoff(attempt, reconnectFirst, reconnectMost)) {
+			return err
+		}
+	}
+}
+
 // restoreWait is how long publishing waits for exclusive queues to be back.
 const restoreWait = 5 * time.Second
 
 // awaitExclusives is asked before a new connection publishes: it waits until
 // the exclusive queues are back on theirs, because they are where replies to
-// what is published come. An answer on that connection shows it.
+// what is published come. An answer on that connection shows that it lives.
 func (b *Broker) awaitExclusives(*generation) error {
-	specs := b.exclusiveSpecs()
-	if len(specs) == 0 {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(b.intake, restoreWait)
 	defer cancel()
-	_ = b.ask(ctx, func(g *generation) error {
-		_, err := look(g, specs[0].Name)
-		return err
-	})
+	for _, q := range b.exclusiveSpecs() {
+		err := b.awaitExclusive(ctx, q)
+		if err == nil {
+			err = b.ask(ctx, func(g *generation) error { _, err := look(g, q.Name); return err })
+		}
+		if err != nil {
+			b.cfg.log.Warn("publishing goes on without an exclusive queue", "queue", q.Name, "error", err)
+		}
+	}
 	return nil
 }
 
-// awaitReplies waits for the connection that has the queue where replies to
-// msgs come, where that is an exclusive one of this Broker.
+// awaitReplies waits for the queues where replies to msgs come, as far as they
+// are exclusive ones of this Broker.
 func (b *Broker) awaitReplies(ctx context.Context, msgs []*messaging.Message) error {
 	for _, m := range msgs {
-		if m.ReplyTo == "" {
+		on := b.exclusiveOn(m.ReplyTo)
+		if on == nil || !on.conn.IsClosed() {
 			continue
 		}
-		if q := b.specOf(m.ReplyTo); q.Exclusive {
-			_, err := b.consumeLink().await(ctx)
+		if err := b.awaitExclusive(ctx, b.specOf(m.ReplyTo)); err != nil {
 			return err
 		}
 	}

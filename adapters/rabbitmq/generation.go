@@ -31,6 +31,9 @@ type generation struct {
 	mu   sync.Mutex
 	idle []*amqp.Channel // channels that somebody has used and left in order
 
+	pulls   sync.Mutex
+	pullers map[string]*puller // by queue
+
 	delays sync.Mutex
 	levels int // how many levels of wait queues have been declared
 }
@@ -53,6 +56,8 @@ func newGeneration(conn *amqp.Connection, s *socket, host string) *generation {
 		closed: conn.NotifyClose(make(chan *amqp.Error, 1)),
 		blocks: conn.NotifyBlocked(make(chan amqp.Blocking, 16)),
 		lost:   make(chan struct{}),
+
+		pullers: map[string]*puller{},
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 
 // Get implements [messaging.Getter] by basic.get: each message costs a round
 // trip to the broker. A queue, or a group of a topic, that does not exist is
-// ErrNotFound. The message is held, on a channel of its own, until it is settled.
+// ErrNotFound. The message is held until it is settled.
 func (b *Broker) Get(ctx context.Context, from messaging.Source) (*messaging.Pending, error) {
 	if err := from.Validate(); err != nil {
 		return nil, fmt.Errorf("get: %w", err)
@@ -38,12 +38,10 @@ func (b *Broker) Get(ctx context.Context, from messaging.Source) (*messaging.Pen
 	}
 }
 
-// fetched is a message that basic.get has brought, on its channel.
+// fetched is a message that basic.get has brought.
 type fetched struct {
-	gen *generation
-	ch  *amqp.Channel
+	by  *puller // nil where there was none
 	raw amqp.Delivery
-	ok  bool // there was one
 }
 
 // get returns a message, or nil where there was one that is not to be seen.
@@ -52,7 +50,7 @@ func (b *Broker) get(ctx context.Context, src messaging.Source) (*messaging.Pend
 	if err != nil {
 		return nil, err
 	}
-	if !f.ok {
+	if f.by == nil {
 		return nil, messaging.ErrEmpty
 	}
 	h := &held{b: b, src: src, fetched: f, job: &job{raw: f.raw, queue: src.Queue().Name()}}
@@ -66,36 +64,35 @@ func (b *Broker) get(ctx context.Context, src messaging.Source) (*messaging.Pend
 	return messaging.NewPending(h.job.delivery, h.settle), nil
 }
 
-// fetch asks the broker. What comes too late goes back to its queue with the
-// channel.
+// fetch asks the broker. What comes too late goes back to its queue.
 func (b *Broker) fetch(ctx context.Context, src messaging.Source) (fetched, error) {
 	var mu sync.Mutex
 	var got fetched
 	gone := false
 	err := b.ask(ctx, func(g *generation) error {
-		ch, err := g.borrow()
+		p, err := g.puller(src.Queue().Name())
 		if err != nil {
 			return err
 		}
-		raw, ok, err := ch.Get(src.Queue().Name(), src.AutoAck)
+		raw, ok, err := p.get(src.AutoAck)
 		if err != nil || !ok {
-			g.giveBack(ch)
+			p.release()
 			return err
 		}
 		mu.Lock()
 		defer mu.Unlock()
 		if gone {
-			_ = ch.Close()
+			p.back(&raw)
 			return nil
 		}
-		got = fetched{gen: g, ch: ch, raw: raw, ok: true}
+		got = fetched{by: p, raw: raw}
 		return nil
 	})
 	mu.Lock()
 	defer mu.Unlock()
 	gone = true
-	if err != nil && got.ok {
-		b.tasks.Go(func() { _ = got.ch.Close() })
+	if err != nil && got.by != nil {
+		b.tasks.Go(func() { got.by.back(&got.raw) })
 	}
 	return got, err
 }
@@ -117,7 +114,7 @@ func (h *held) openWay(ctx context.Context, to messaging.Address, delay time.Dur
 // again.
 func (h *held) settle(verdict error) error {
 	if h.src.AutoAck {
-		h.gen.giveBack(h.ch)
+		h.by.release()
 		return nil
 	}
 	return h.carryOut(messaging.Decide(verdict, h.job.attempt(), h.src.Retry))
@@ -139,21 +136,21 @@ func (h *held) carryOut(dec messaging.Decision) error {
 		return err
 	}
 	defer h.b.calls.Done()
-	defer h.gen.giveBack(h.ch)
+	defer h.by.release()
 	if dec.Action == messaging.Release {
-		return h.answered(doing, h.ch.Nack(h.raw.DeliveryTag, false, true))
+		return h.answered(doing, h.by.ch.Nack(h.raw.DeliveryTag, false, true))
 	}
 	if dec.Action != messaging.Acknowledge {
 		if err := h.b.place(h.b.life, h, h.job, h.src, dec); err != nil {
 			return fmt.Errorf("%s: %s: %w", doing, dec.Action, h.back(err))
 		}
 	}
-	return h.answered(doing, h.ch.Ack(h.raw.DeliveryTag, false))
+	return h.answered(doing, h.by.ch.Ack(h.raw.DeliveryTag, false))
 }
 
 // back returns the message to its queue, because its copy could not be stored.
 func (h *held) back(err error) error {
-	_ = h.ch.Reject(h.raw.DeliveryTag, true) // fails only with the channel, which returns it too
+	_ = h.by.ch.Reject(h.raw.DeliveryTag, true) // fails only with the channel, which returns it too
 	return err
 }
 

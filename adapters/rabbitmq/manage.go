@@ -18,11 +18,13 @@ func (b *Broker) Declare(ctx context.Context, q messaging.QueueSpec) error {
 		return fmt.Errorf("declare: %w", err)
 	}
 	doing := "declare " + messaging.Queue(q.Name).String()
-	err := b.manage(ctx, doing, func(g *generation) error { return b.declare(g, q) })
-	if err == nil && q.Exclusive {
-		b.own(q)
-	}
-	return err
+	return b.manage(ctx, doing, func(g *generation) error {
+		err := b.declare(g, q)
+		if err == nil && q.Exclusive {
+			b.own(g, q)
+		}
+		return err
+	})
 }
 
 // Inspect implements [messaging.Manager]. RabbitMQ does not tell over AMQP how
