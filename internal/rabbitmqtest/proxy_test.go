@@ -116,6 +116,7 @@ func TestProxyCloseFIN(t *testing.T) {
 func TestProxyRefuse(t *testing.T) {
 	t.Parallel()
 	p, conn := echoProxy(t)
+	echo(t, conn) // so that the proxy has accepted it: what nobody accepted goes with the listener
 	refuse(t, p, true)
 	refuse(t, p, true)
 	if c, err := net.Dial("tcp", p.Addr()); !errors.Is(err, syscall.ECONNREFUSED) {
