@@ -63,7 +63,7 @@ func run() error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.title, err)
 		}
-		fmt.Printf("%-28s %s\n", c.title, r.summary())
+		fmt.Printf("%-28s %s\n%s", c.title, r.summary(), r.failures())
 		if bad := r.bad(c.must); bad != "" {
 			failed = append(failed, c.title+": "+bad)
 		}

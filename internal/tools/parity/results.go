@@ -16,6 +16,7 @@ import (
 type result struct {
 	state   string // "pass", "fail", "missing", or "" where it did not run
 	missing string // the reason that the adapter gives
+	output  string // what the case printed
 }
 
 // results are those of one column, by the names of the cases.
@@ -66,8 +67,9 @@ func read(events io.Reader, test string) (results, string, error) {
 			continue
 		}
 		seen := r[name]
+		seen.output += e.Output
 		if _, why, said := strings.Cut(e.Output, "missing: "); said {
-			seen = result{"missing", strings.TrimSpace(why)}
+			seen.state, seen.missing = "missing", strings.TrimSpace(why)
 		}
 		if (e.Action == "pass" || e.Action == "fail") && seen.state == "" {
 			seen.state = e.Action
@@ -88,6 +90,17 @@ func (r results) count(state string) (n int) {
 func (r results) summary() string {
 	return fmt.Sprintf("%d passed, %d failed, %d missing, %d not run",
 		r.count("pass"), r.count("fail"), r.count("missing"), r.count(""))
+}
+
+// failures is what the failed cases printed.
+func (r results) failures() string {
+	var b strings.Builder
+	for _, c := range messagingtest.Cases() {
+		if r[c.Name].state == "fail" {
+			b.WriteString(r[c.Name].output)
+		}
+	}
+	return b.String()
 }
 
 // bad names the cases that are not as they must be: no failure anywhere, and

@@ -21,7 +21,7 @@ func TestReadAndRender(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r["P1_stored"] != (result{"missing", "it has no queues"}) || r["P2_order"].state != "pass" || r["P4_unroutable"].state != "fail" {
+	if r["P1_stored"].state != "missing" || r["P1_stored"].missing != "it has no queues" || r["P2_order"].state != "pass" || r["P4_unroutable"].state != "fail" {
 		t.Errorf("%+v", r)
 	}
 	for _, must := range []bool{true, false} {
