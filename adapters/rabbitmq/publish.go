@@ -16,9 +16,14 @@ import (
 // awaited together: a call with many messages, and many goroutines with one
 // each, are both far faster than one call after another.
 //
+// A topic whose exchange does not exist has nobody bound to it, so that is no
+// error. A delayed message to it is then gone; otherwise it goes to the groups
+// that are bound when its time comes.
+//
 // A message that the broker refuses is sent again for reject_timeout before it
 // is ErrRejected: RabbitMQ gives no reason, and while a quorum queue changes
-// its leader it refuses what it takes a moment later.
+// its leader it refuses what it takes a moment later. On a topic, the groups that took it
+// get it again, under the same ID, as long as the queue of another is full.
 func (b *Broker) Publish(ctx context.Context, to messaging.Address, msgs ...*messaging.Message) error {
 	if err := messaging.Prepare(to, msgs); err != nil {
 		return err
