@@ -17,7 +17,11 @@ import (
 func init() {
 	for _, scheme := range []string{"amqp", "amqps"} {
 		messaging.Register(scheme, func(ctx context.Context, u *url.URL) (messaging.Broker, error) {
-			return openURL(ctx, u)
+			b, err := openURL(ctx, u)
+			if err != nil {
+				return nil, err // not b: a nil *Broker in an interface is not nil
+			}
+			return b, nil
 		})
 	}
 }

@@ -224,3 +224,9 @@ func TestOpenTriesEachHost(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestOpenByURLReturnsNoBrokerWithAnError(t *testing.T) {
+	if b, err := messaging.Open(t.Context(), "amqp://h/?nosuch=1"); err == nil || b != nil {
+		t.Errorf("got %#v with the error %v", b, err)
+	}
+}

@@ -1,6 +1,7 @@
 package messaging
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -36,7 +37,7 @@ func IsDeadLetterHeader(key string) bool {
 func DeadLetterHeaders(from Address, attempt int, dec Decision) map[string]string {
 	text := ""
 	if dec.Err != nil {
-		text = dec.Err.Error()
+		text = textOf(dec.Err)
 	}
 	return map[string]string{
 		HeaderDeadReason:   dec.Reason,
@@ -45,6 +46,17 @@ func DeadLetterHeaders(from Address, attempt int, dec Decision) map[string]strin
 		HeaderDeadFrom:     from.String(),
 		HeaderDeadTime:     time.Now().UTC().Format("2006-01-02T15:04:05.000Z07:00"),
 	}
+}
+
+// textOf is what err says. An error whose method panics, as that of a nil
+// pointer in an error does, is a handler's mistake like any other.
+func textOf(err error) (text string) {
+	defer func() {
+		if p := recover(); p != nil {
+			text = fmt.Sprintf("the error's own text cannot be had: %v", p)
+		}
+	}()
+	return err.Error()
 }
 
 // shorten cuts text to maxErrorText, and no character in two.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -99,5 +100,18 @@ func TestHandleJSON(t *testing.T) {
 	}
 	if _, err := messaging.JSON(func() {}); err == nil {
 		t.Error("a function was encoded")
+	}
+}
+
+// nilError is an error whose nil pointer panics when it is asked for its text.
+type nilError struct{ text string }
+
+func (e *nilError) Error() string { return e.text }
+
+func TestDeadLetterHeadersOfAnErrorThatPanics(t *testing.T) {
+	var err *nilError
+	headers := messaging.DeadLetterHeaders(messaging.Queue("q"), 1, messaging.Decision{Action: messaging.DeadLetter, Err: err})
+	if text := headers[messaging.HeaderDeadError]; !strings.Contains(text, "cannot be had") {
+		t.Errorf("the error's text is %q", text)
 	}
 }

@@ -20,12 +20,21 @@ type RedriveOptions struct {
 	To Address
 }
 
-func (o RedriveOptions) validate() error {
+func (o RedriveOptions) validate(dead Address) error {
 	if o.Max < 0 {
 		return invalid("RedriveOptions.Max", "is negative; 0 is all")
 	}
 	if !o.To.IsZero() && !o.To.IsQueue() {
 		return invalid("RedriveOptions.To", "is %s; it must be a queue", o.To)
+	}
+	if o.To.IsZero() {
+		return nil
+	}
+	if err := o.To.Validate(); err != nil {
+		return fmt.Errorf("RedriveOptions.To: %w", err)
+	}
+	if o.To == dead {
+		return invalid("RedriveOptions.To", "is the dead-letter queue itself, %s", dead)
 	}
 	return nil
 }
@@ -43,7 +52,7 @@ func (o RedriveOptions) validate() error {
 // Messages that are dead-lettered while it runs are moved too; stop the failing
 // consumers first, or set Max.
 func Redrive(ctx context.Context, b Broker, dead Address, opts RedriveOptions) (moved int, err error) {
-	if err := opts.validate(); err != nil {
+	if err := opts.validate(dead); err != nil {
 		return 0, fmt.Errorf("redrive %s: %w", dead, err)
 	}
 	var kept []*Pending

@@ -221,8 +221,10 @@ func TestRespondToNobody(t *testing.T) {
 func TestRedriveRefuses(t *testing.T) {
 	responder(t, nil, func(t *testing.T, b *memory.Broker) {
 		for want, opts := range map[string]messaging.RedriveOptions{
-			"RedriveOptions.Max is negative": {Max: -1},
-			"RedriveOptions.To is topic:t":   {To: messaging.Topic("t")},
+			"RedriveOptions.Max is negative":  {Max: -1},
+			"RedriveOptions.To is topic:t":    {To: messaging.Topic("t")},
+			"RedriveOptions.To: Address has":  {To: messaging.Queue("")},
+			"is the dead-letter queue itself": {To: service},
 		} {
 			if _, err := messaging.Redrive(t.Context(), b, service, opts); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("want an error with %q, got: %v", want, err)
