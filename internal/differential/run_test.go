@@ -331,11 +331,14 @@ func (r *run) gate(queue string) chan struct{} {
 	return r.held[queue]
 }
 
-// holds says whether there are handlers that are held back.
-func (r *run) holds(queue string) bool {
+// takeGate returns what handlers of a queue wait at now, nil where none does.
+// Those that start from now on wait at another.
+func (r *run) takeGate(queue string) chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.held[queue] != nil
+	gate := r.held[queue]
+	delete(r.held, queue)
+	return gate
 }
 
 // consumers is 0 for a private queue, which has no name here: what it gives
@@ -348,32 +351,41 @@ func (r *run) consumers(queue string) int {
 	return info.Consumers
 }
 
+// open lets the handlers of a queue go on that are held back now.
 func (r *run) open(queue string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	close(r.gate(queue))
-	delete(r.held, queue)
+	if gate := r.takeGate(queue); gate != nil {
+		close(gate)
+	}
 }
 
 // end stops a subscription. Handlers that are held back go on once it takes
 // nothing any more: what it gives back would otherwise be a matter of speed.
+// Only they do: whether those that stood by get a message before or after is a
+// matter of speed too.
 func (r *run) end(sub *subscriber) string {
 	before := r.consumers(sub.queue)
+	gate := r.takeGate(sub.queue)
 	sub.stop()
-	if r.holds(sub.queue) {
-		for range int(margin / time.Millisecond) { // it need not show: those that stand by are not counted everywhere
-			if r.consumers(sub.queue) < before {
-				break
-			}
-			pass(time.Millisecond)
-		}
+	if gate != nil {
+		r.awaitFewer(sub.queue, before)
+		close(gate)
 	}
-	r.open(sub.queue)
 	select {
 	case <-sub.returned:
 		return outcome(sub.err)
 	case <-time.After(patience):
 		return "Subscribe does not return"
+	}
+}
+
+// awaitFewer waits until a queue has fewer consumers than before, for a while:
+// it need not show, because those that stand by are not counted everywhere.
+func (r *run) awaitFewer(queue string, before int) {
+	for range int(margin / time.Millisecond) {
+		if r.consumers(queue) < before {
+			return
+		}
+		pass(time.Millisecond)
 	}
 }
 
