@@ -25,7 +25,8 @@ func newLanes() *lanes {
 
 // next fetches until there is a message whose key nobody is handling. Fetching
 // and lining up are one step, so that two of a key cannot overtake each other.
-func (l *lanes) next(ctx context.Context, fetch func(context.Context) Job, keyOf func(*Delivery) string) Job {
+// A message that has no key is keyOf's to deal with.
+func (l *lanes) next(ctx context.Context, fetch func(context.Context) Job, keyOf func(Job) (key string, ok bool)) Job {
 	select {
 	case l.fetching <- struct{}{}:
 	case <-ctx.Done():
@@ -34,7 +35,10 @@ func (l *lanes) next(ctx context.Context, fetch func(context.Context) Job, keyOf
 	defer func() { <-l.fetching }()
 	for {
 		job := fetch(ctx)
-		if job == nil || l.start(job, keyOf(job.Delivery())) {
+		if job == nil {
+			return nil
+		}
+		if key, ok := keyOf(job); ok && l.start(job, key) {
 			return job
 		}
 	}

@@ -266,13 +266,16 @@ func (s *session) deliver(d *Delivery) bool {
 // Respond returns a Handler that answers requests with what f returns. p sends
 // the replies. A nil message is an empty reply.
 //
-// An error of f is the reply: the requester gets it as a [*ReplyError], and the
-// request is done. Only Requeue and RetryAfter keep their meaning, for a
-// request that somebody else, or somebody later, is to answer; after the last
-// attempt, the error is the reply.
+// An error of f, or a panic, is the reply: the requester gets it as a
+// [*ReplyError], at once, and the request is done. Only Requeue and RetryAfter
+// keep their meaning, for a request that somebody else, or somebody later, is
+// to answer. Where Subscribe calls the Handler and no attempt is left, or there
+// is none because of Source.AutoAck, the error is the reply all the same.
 //
 // A request without ReplyTo is rejected, before f is called. Where the reply
-// queue is gone, so is the requester: the reply is dropped and the request done.
+// queue is gone, so is the requester: the reply is dropped and the request
+// done. Any other failure to send the reply is tried again as Source.Retry
+// says, and f with it.
 func Respond(p Publisher, f func(context.Context, *Delivery) (*Message, error)) Handler {
 	return func(ctx context.Context, d *Delivery) error {
 		if d.ReplyTo == "" {
@@ -282,17 +285,38 @@ func Respond(p Publisher, f func(context.Context, *Delivery) (*Message, error)) 
 		if correlationID == "" {
 			correlationID = d.ID
 		}
-		reply, err := f(ctx, d)
-		if v := (*verdict)(nil); errors.As(err, &v) && (v.action == Release || v.action == Again) {
+		var reply *Message
+		err := guard(slog.Default(), "responder", d, func() (err error) {
+			reply, err = f(ctx, d)
 			return err
+		})
+		send := func(ctx context.Context) error {
+			return sendReply(ctx, p, to, answer(reply, err, correlationID))
 		}
-		err = p.Publish(ctx, to, answer(reply, err, correlationID))
-		if errors.Is(err, ErrUnroutable) {
-			slog.Info("dropped a reply: its requester is gone", "reply-to", to, "correlation", correlationID)
-			return nil
+		if v := (*verdict)(nil); errors.As(err, &v) && (v.action == Release || v.action == Again) {
+			return &unanswered{error: err, answer: send}
 		}
-		return err
+		return send(ctx)
 	}
+}
+
+// unanswered is the verdict of a responder who leaves the answer to a later
+// attempt. Where there is none, answer sends the error as the reply; what it
+// returns is the verdict then.
+type unanswered struct {
+	error
+	answer func(context.Context) error
+}
+
+func (u *unanswered) Unwrap() error { return u.error }
+
+func sendReply(ctx context.Context, p Publisher, to Address, reply *Message) error {
+	err := p.Publish(ctx, to, reply)
+	if errors.Is(err, ErrUnroutable) {
+		slog.Info("dropped a reply: its requester is gone", "reply-to", to, "correlation", reply.CorrelationID)
+		return nil
+	}
+	return err
 }
 
 // answer makes the reply of what a responder returned.
@@ -302,8 +326,7 @@ func answer(reply *Message, err error, correlationID string) *Message {
 		m = *reply
 	}
 	if err != nil {
-		text := err.Error()
-		m = Message{Headers: map[string]string{HeaderReplyError: text[:min(len(text), maxErrorText)]}}
+		m = Message{Headers: map[string]string{HeaderReplyError: shorten(textOf(err))}}
 	}
 	m.CorrelationID = correlationID
 	return &m

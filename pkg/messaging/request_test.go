@@ -102,6 +102,54 @@ func TestRespondMayAskForAnotherTry(t *testing.T) {
 	})
 }
 
+// TestRespondersErrorAfterTheLastAttempt: who is always busy is an error in the
+// end, and the request is no dead letter.
+func TestRespondersErrorAfterTheLastAttempt(t *testing.T) {
+	tries := 0
+	busy := func(context.Context, *messaging.Delivery) (*messaging.Message, error) {
+		tries++
+		return nil, fmt.Errorf("try %d: %w", tries, messaging.RetryAfter(time.Second, errors.New("busy")))
+	}
+	responder(t, busy, func(t *testing.T, b *memory.Broker) {
+		_, err := messaging.Request(t.Context(), b, service, &messaging.Message{})
+		var reply *messaging.ReplyError
+		if !errors.As(err, &reply) || reply.Text != "try 5: busy" {
+			t.Errorf("after %d tries: %v", tries, err)
+		}
+		if dead := b.DeadLetters(service); len(dead) > 0 {
+			t.Errorf("answered, and a dead letter: %v", dead)
+		}
+	})
+}
+
+func TestRespondersRetryWithAutoAckIsTheReply(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := memory.New()
+		defer b.Close(t.Context())
+		busy := messaging.Respond(b, func(context.Context, *messaging.Delivery) (*messaging.Message, error) {
+			return nil, messaging.Requeue(errors.New("not me"))
+		})
+		go b.Subscribe(t.Context(), messaging.Source{Address: service, AutoAck: true}, busy)
+		synctest.Wait()
+		_, err := messaging.Request(t.Context(), b, service, &messaging.Message{})
+		if reply := (*messaging.ReplyError)(nil); !errors.As(err, &reply) || reply.Text != "not me" {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+func TestRequestGetsTheRespondersPanic(t *testing.T) {
+	fail := func(context.Context, *messaging.Delivery) (*messaging.Message, error) { panic("on purpose") }
+	responder(t, fail, func(t *testing.T, b *memory.Broker) {
+		start := time.Now()
+		_, err := messaging.Request(t.Context(), b, service, &messaging.Message{})
+		var reply *messaging.ReplyError
+		if !errors.As(err, &reply) || reply.Text != "responder panicked: on purpose" || time.Since(start) != 0 {
+			t.Errorf("after %s: %v", time.Since(start), err)
+		}
+	})
+}
+
 func TestRequestTimesOutAndTheRequestExpires(t *testing.T) {
 	responder(t, nil, func(t *testing.T, b *memory.Broker) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

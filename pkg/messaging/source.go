@@ -25,7 +25,9 @@ type Source struct {
 	// means in order.
 	Concurrency int
 	// OrderBy makes messages of equal key be handled one after another, in
-	// order, whatever the Concurrency. Defaults to nil: no such order.
+	// order, whatever the Concurrency. A panic in it is an error like any
+	// other: with its stack in the log, it counts as an attempt, and no
+	// handler gets the message. Defaults to nil: no such order.
 	OrderBy func(*Delivery) string
 	// Prefetch is the most unsettled messages held at once: not less than
 	// Concurrency, not more than [MaxPrefetch], and 1 for fair dispatch of

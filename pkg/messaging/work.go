@@ -165,9 +165,12 @@ func (r *run) releaseWaiting() {
 func (r *run) work(w *worker, last Job) {
 	normal := false
 	defer func() {
-		if !normal { // the handler called runtime.Goexit, as t.FailNow does
+		if !normal { // runtime.Goexit was called, as t.FailNow does
+			if !w.busy.Load() { // it was Source.OrderBy
+				last = nil
+			}
 			r.finish(w, errors.New("the handler ended its goroutine (runtime.Goexit)"))
-			go r.work(w, w.job)
+			go r.work(w, last)
 			return
 		}
 		r.running.Done()
@@ -191,7 +194,36 @@ func (r *run) next(last Job) Job {
 			return job
 		}
 	}
-	return r.lanes.next(r.ctx, r.Next, r.Source.OrderBy)
+	return r.lanes.next(r.ctx, r.Next, r.keyOf)
+}
+
+// keyOf asks Source.OrderBy. Where that panics, or ends its goroutine, it is
+// the verdict on the message, which no handler gets.
+func (r *run) keyOf(job Job) (key string, ok bool) {
+	d := job.Delivery()
+	attempt := d.Attempt
+	err := errors.New("Source.OrderBy ended its goroutine (runtime.Goexit)")
+	defer func() {
+		if err != nil {
+			r.withoutKey(job, attempt, err)
+		}
+	}()
+	err = guard(r.Log, "Source.OrderBy", d, func() error {
+		key = r.Source.OrderBy(d)
+		return nil
+	})
+	return key, err == nil
+}
+
+func (r *run) withoutKey(job Job, attempt int, why error) {
+	switch {
+	case r.ctx.Err() != nil: // came in while the intake was ending
+		job.Settle(Decision{Action: Release})
+		return
+	case r.Source.AutoAck:
+		job.Settle(Decision{Action: Acknowledge})
+	}
+	r.settle(job, attempt, why)
 }
 
 func (r *run) handle(w *worker, job Job) {
@@ -205,41 +237,70 @@ func (r *run) handle(w *worker, job Job) {
 	if r.Source.AutoAck {
 		job.Settle(Decision{Action: Acknowledge})
 	}
-	r.finish(w, r.call(d))
+	r.finish(w, r.call(w, d))
 }
 
 // finish settles w's job by the handler's verdict, unless drain has done so.
 func (r *run) finish(w *worker, verdict error) {
-	if !w.busy.CompareAndSwap(true, false) {
-		return
+	if w.busy.CompareAndSwap(true, false) {
+		r.settle(w.job, w.attempt, verdict)
 	}
-	d := w.job.Delivery()
-	dec := Decide(verdict, w.attempt, r.Source.Retry)
+}
+
+// settle carries out the verdict on a message. With AutoAck that was done
+// before.
+func (r *run) settle(job Job, attempt int, verdict error) {
+	d := job.Delivery()
 	if r.Source.AutoAck {
 		if verdict != nil {
 			r.Log.Warn("handler failed; the message was acknowledged before", "id", d.ID, "from", d.From, "error", verdict)
 		}
 		return
 	}
+	dec := Decide(verdict, attempt, r.Source.Retry)
 	if verdict != nil && r.handlers.Err() != nil {
 		r.left.Add(1)
 		dec = Decision{Action: Release, Err: verdict}
 	}
 	if dec.Action == DeadLetter {
 		r.Log.Warn("dead-lettering message", "id", d.ID, "from", d.From, "to", r.Source.Retry.DeadLetter,
-			"reason", dec.Reason, "attempt", w.attempt, "error", verdict)
+			"reason", dec.Reason, "attempt", attempt, "error", verdict)
 	}
-	w.job.Settle(dec)
+	job.Settle(dec)
 }
 
-// call runs the handler and makes an error of a panic.
-func (r *run) call(d *Delivery) (err error) {
+// call runs the handler.
+func (r *run) call(w *worker, d *Delivery) error {
+	return guard(r.Log, "handler", d, func() error {
+		verdict := r.Handler(r.handlers, d)
+		if verdict == nil {
+			return nil
+		}
+		return r.lastWord(verdict, w.attempt)
+	})
+}
+
+// lastWord is the verdict. Where there is no further attempt, what a responder
+// kept for one is said now.
+func (r *run) lastWord(verdict error, attempt int) error {
+	var kept *unanswered
+	if !errors.As(verdict, &kept) {
+		return verdict
+	}
+	if r.Source.AutoAck || Decide(verdict, attempt, r.Source.Retry).Action == DeadLetter {
+		return kept.answer(r.handlers)
+	}
+	return verdict
+}
+
+// guard calls f, which is the user's, and makes an error of a panic.
+func guard(log *slog.Logger, what string, d *Delivery, f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("handler panicked: %v", p)
-			r.Log.Error("handler panicked", "id", d.ID, "from", d.From, "attempt", d.Attempt,
+			err = fmt.Errorf("%s panicked: %v", what, p)
+			log.Error(what+" panicked", "id", d.ID, "from", d.From, "attempt", d.Attempt,
 				"panic", p, "stack", string(debug.Stack()))
 		}
 	}()
-	return r.Handler(r.handlers, d)
+	return f()
 }

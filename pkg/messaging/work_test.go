@@ -300,6 +300,48 @@ func TestWorkersOrderBy(t *testing.T) {
 	})
 }
 
+// TestWorkersOrderByThatFails: the message is failed, and the others of its
+// worker are handled.
+func TestWorkersOrderByThatFails(t *testing.T) {
+	for how, fail := range map[string]func(){
+		"panicked":            func() { panic("on purpose") },
+		"ended its goroutine": runtime.Goexit,
+	} {
+		for autoAck, settled := range map[bool]string{false: "acknowledge:9 again:1", true: "acknowledge:10"} {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFeed(10)
+				var log bytes.Buffer
+				handled := 0
+				stop, result := runWorkers(t, messaging.Workers{
+					Source: source(func(s *messaging.Source) {
+						s.AutoAck = autoAck
+						s.OrderBy = func(d *messaging.Delivery) string {
+							if d.ID == "3" {
+								fail()
+							}
+							return ""
+						}
+					}),
+					Next: f.next, Log: slog.New(slog.NewTextHandler(&log, nil)),
+					Handler: func(context.Context, *messaging.Delivery) error { handled++; return nil },
+				})
+				synctest.Wait()
+				stop()
+				if err := result(); err != nil || handled != 9 {
+					t.Errorf("%s: %d of 9 were handled: %v", how, handled, err)
+				}
+				want(t, f, settled)
+				if autoAck && !strings.Contains(log.String(), "Source.OrderBy "+how) {
+					t.Errorf("%s: the log does not say so: %s", how, log.String())
+				}
+				if how == "panicked" && !strings.Contains(log.String(), "work_test.go") {
+					t.Errorf("no stack in the log: %s", log.String())
+				}
+			})
+		}
+	}
+}
+
 func TestWorkersReleaseWhatWaitsForItsKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFeed(5)

@@ -23,6 +23,8 @@ var verdicts = []Case{
 		Text: "any other error: again, as Source.Retry says"},
 	{Rule: "C5", Name: "C5_panic", run: c5Panic,
 		Text: "a panic is an error like any other"},
+	{Rule: "C5", Name: "C5_panic_in_order_by", run: c5PanicInOrderBy,
+		Text: "a panic in Source.OrderBy is an error like any other, and no handler gets the message; others are handled"},
 	{Rule: "C5", Name: "C5_wait_holds_up_nothing", run: c5HoldsUp,
 		Text: "a message that waits for its retry holds up no other message and no worker"},
 	{Rule: "C6", Name: "C6_attempts", run: c6Attempts,
@@ -167,6 +169,41 @@ func c5Error(e *env) error {
 
 func c5Panic(e *env) error {
 	return e.retried(quick, func() error { panic("on purpose") })
+}
+
+func c5PanicInOrderBy(e *env) error {
+	q, err := e.filled(2)
+	if err != nil {
+		return err
+	}
+	orderBy := func(d *messaging.Delivery) string {
+		if string(d.Body) == "m0" {
+			panic("on purpose")
+		}
+		return "key"
+	}
+	retry := quick
+	retry.MaxAttempts = 2
+	in := newInbox()
+	s, err := e.subscribe(messaging.Source{Address: q, Concurrency: 2, OrderBy: orderBy, Retry: retry}, in.accept)
+	if err != nil {
+		return err
+	}
+	letters, err := e.receive(dead(q), 1)
+	if err != nil {
+		return fmt.Errorf("no dead letter: %w", err)
+	}
+	got, err := e.take(in, 1)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(s.stop(), same(got, []string{"m1"}), same(letters, []string{"m0"})); err != nil {
+		return err
+	}
+	if len(in) > 0 {
+		return errors.New("the message without a key came to a handler")
+	}
+	return errors.Join(deadHeaders(letters[0], q, messaging.ReasonAttempts, "", 2), e.empty(q))
 }
 
 func (e *env) retried(retry messaging.Retry, first func() error) error {
