@@ -12,12 +12,11 @@ import (
 // disconnected it waits, as all methods here do: until ctx ends, or for the
 // publish timeout where ctx has no deadline.
 func (b *Broker) Declare(ctx context.Context, spec messaging.QueueSpec) error {
-	err := spec.Validate()
-	if err == nil {
-		err = b.declareChecked(ctx, normal(spec))
+	if err := spec.Validate(); err != nil {
+		return fmt.Errorf("declare: %w", err)
 	}
-	if err != nil {
-		return fmt.Errorf("declare queue %s: %w", spec.Name, err)
+	if err := b.declareChecked(ctx, normal(spec)); err != nil {
+		return fmt.Errorf("declare %s: %w", messaging.Queue(spec.Name), err)
 	}
 	return nil
 }
@@ -48,9 +47,6 @@ func (b *Broker) change(ctx context.Context, f func() error) error {
 // normal makes specs equal that mean the same.
 func normal(s messaging.QueueSpec) messaging.QueueSpec {
 	s.TTL = roundUp(s.TTL)
-	if s.MaxLength == 0 {
-		s.Overflow = messaging.RejectPublish
-	}
 	return s
 }
 

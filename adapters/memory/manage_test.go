@@ -29,7 +29,7 @@ func TestDeclareNamesWhatDiffers(t *testing.T) {
 			change(&other)
 			err := b.Declare(t.Context(), other)
 			mustBe(t, err, messaging.ErrMismatch)
-			if got := err.Error(); got != "declare queue hello: "+want+": exists with other properties" {
+			if got := err.Error(); got != "declare queue:hello: "+want+": exists with other properties" {
 				t.Errorf("got %q", got)
 			}
 		}
@@ -38,8 +38,33 @@ func TestDeclareNamesWhatDiffers(t *testing.T) {
 
 func TestDeclareTakesEqualMeaningAsEqual(t *testing.T) {
 	bubble(t, func(t *testing.T, b *memory.Broker) {
-		must(t, b.Declare(t.Context(), messaging.QueueSpec{Name: "q", TTL: 1500 * time.Microsecond, Overflow: messaging.DropOldest}))
+		must(t, b.Declare(t.Context(), messaging.QueueSpec{Name: "q", TTL: 1500 * time.Microsecond}))
 		must(t, b.Declare(t.Context(), messaging.QueueSpec{Name: "q", TTL: 2 * time.Millisecond}))
+	})
+}
+
+// TestErrorTexts: what was being done and to which address, once.
+func TestErrorTexts(t *testing.T) {
+	bubble(t, func(t *testing.T, b *memory.Broker) {
+		ctx, cancel := context.WithCancel(t.Context())
+		publish(t, b, work, "one")
+		slow := messaging.Source{Address: work, ShutdownTimeout: time.Second}
+		err := b.Subscribe(ctx, slow, func(ctx context.Context, _ *messaging.Delivery) error {
+			cancel()
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		_, inspect := b.Inspect(t.Context(), messaging.Address{})
+		for want, err := range map[string]error{
+			"declare: QueueSpec.Name is empty; it needs 1 to 255 bytes": b.Declare(t.Context(), messaging.QueueSpec{}),
+			"inspect: Address is empty; use Queue(name) or Topic(name)": inspect,
+			"subscribe to queue:work: 1 handlers did not finish within the shutdown timeout (1s); " +
+				"their messages went back to the queue: context deadline exceeded": err,
+		} {
+			if err == nil || err.Error() != want {
+				t.Errorf("%v, want %s", err, want)
+			}
+		}
 	})
 }
 

@@ -41,7 +41,7 @@ func (b *Broker) Subscribe(ctx context.Context, from messaging.Source, h messagi
 	s := newSubscription(ctx, b, src)
 	defer s.cancel(nil)
 	if !b.join(s) {
-		return s.closedError()
+		return s.failed(messaging.ErrClosed)
 	}
 	err = s.run(messaging.Workers{
 		Source:  src,
@@ -53,9 +53,9 @@ func (b *Broker) Subscribe(ctx context.Context, from messaging.Source, h messagi
 	})
 	b.leave(s, err != nil)
 	if errors.Is(context.Cause(s.ctx), messaging.ErrClosed) {
-		err = errors.Join(s.closedError(), err)
+		err = errors.Join(messaging.ErrClosed, err)
 	}
-	return err
+	return s.failed(err)
 }
 
 func newSubscription(ctx context.Context, b *Broker, src messaging.Source) *subscription {
@@ -86,8 +86,12 @@ func (s *subscription) run(w messaging.Workers) error {
 	}
 }
 
-func (s *subscription) closedError() error {
-	return fmt.Errorf("subscribe to %s: %w", s.src.Address, messaging.ErrClosed)
+// failed says of which subscription err is, nil for nil.
+func (s *subscription) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("subscribe to %s: %w", s.src.Address, err)
 }
 
 // resume attaches the subscription, if that is possible now and needed, and

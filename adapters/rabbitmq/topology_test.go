@@ -32,7 +32,6 @@ func TestQueueConfig(t *testing.T) {
 			amqp.Table{"x-queue-type": "quorum", "x-max-length": int64(5), "x-overflow": "reject-publish", "x-message-ttl": int64(2), "x-single-active-consumer": true}},
 		"drop oldest": {messaging.QueueSpec{MaxLength: 5, Overflow: messaging.DropOldest}, queueTypeQuorum, 3, flags{durable: true},
 			amqp.Table{"x-queue-type": "quorum", "x-max-length": int64(5), "x-overflow": "drop-head"}},
-		"overflow without a limit": {messaging.QueueSpec{Overflow: messaging.DropOldest}, queueTypeQuorum, 3, flags{durable: true}, amqp.Table{"x-queue-type": "quorum"}},
 	} {
 		c.spec.Name = "hello"
 		got := queueConfig(c.spec, c.queueType, c.major)

@@ -46,16 +46,14 @@ func (b *Broker) Subscribe(ctx context.Context, from messaging.Source, h messagi
 	defer s.cut()
 	defer s.cancel(nil)
 	if !b.join(s) {
-		return s.closedError()
+		return s.failed(messaging.ErrClosed)
 	}
 	defer b.leave(s)
-	if err := s.run(h); err != nil {
-		return err
-	}
+	err = s.run(h)
 	if errors.Is(context.Cause(s.ctx), messaging.ErrClosed) {
-		return s.closedError()
+		err = errors.Join(messaging.ErrClosed, err)
 	}
-	return nil
+	return s.failed(err)
 }
 
 func (b *Broker) newSubscription(ctx context.Context, src messaging.Source) (*subscription, error) {
@@ -83,8 +81,12 @@ func (b *Broker) newSubscription(ctx context.Context, src messaging.Source) (*su
 	return s, nil
 }
 
-func (s *subscription) closedError() error {
-	return fmt.Errorf("subscribe to %s: %w", s.src.Address, messaging.ErrClosed)
+// failed says of which subscription err is, nil for nil.
+func (s *subscription) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("subscribe to %s: %w", s.src.Address, err)
 }
 
 func (s *subscription) run(h messaging.Handler) error {
@@ -93,7 +95,7 @@ func (s *subscription) run(h messaging.Handler) error {
 	}
 	if err := s.start(); err != nil {
 		s.cancel(nil)
-		return errors.Join(fmt.Errorf("subscribe to %s: %w", s.src.Address, err), s.finish())
+		return errors.Join(err, s.finish())
 	}
 	err := messaging.Workers{
 		Source:  s.src,
@@ -163,7 +165,7 @@ func (s *subscription) finish() error {
 	case <-patience.C:
 	case <-s.b.life.Done():
 	}
-	return fmt.Errorf("subscription to %s: the Watermill Subscriber has not closed its channel: %w", s.src.Address, context.DeadlineExceeded)
+	return fmt.Errorf("the Watermill Subscriber has not closed its channel: %w", context.DeadlineExceeded)
 }
 
 // feed hands the messages of a Watermill subscription to the workers, and opens

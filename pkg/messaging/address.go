@@ -1,7 +1,6 @@
 package messaging
 
 import (
-	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -97,23 +96,21 @@ func (a Address) Validate() error {
 	if a.kind == kindNone {
 		return invalid("Address", "is empty; use Queue(name) or Topic(name)")
 	}
-	if err := checkName(a.name); err != nil {
-		return invalid("Address", "%s", err)
-	}
-	return nil
+	return checkName("Address.Name", a.name)
 }
 
-func checkName(name string) error {
+// checkName says what is wrong with the name of a queue, topic or group.
+func checkName(field, name string) error {
 	switch {
 	case name == "":
-		return fmt.Errorf("has an empty name")
+		return invalid(field, "is empty; it needs 1 to %d bytes", MaxShort)
 	case len(name) > MaxShort:
-		return fmt.Errorf("has a name of %d bytes; the limit is %d", len(name), MaxShort)
+		return invalid(field, "has %d bytes; the limit is %d", len(name), MaxShort)
 	case !utf8.ValidString(name):
-		return fmt.Errorf("has a name that is not UTF-8: %q", name)
+		return invalid(field, "is not UTF-8: %q", name)
 	}
 	if i := strings.IndexFunc(name, unicode.IsControl); i >= 0 {
-		return fmt.Errorf("has a control character at byte %d of its name: %q", i, name)
+		return invalid(field, "has a control character at byte %d: %q", i, name)
 	}
 	return nil
 }

@@ -102,10 +102,7 @@ const (
 
 // String returns AMQP's name for it: "reject-publish" or "drop-head".
 func (o Overflow) String() string {
-	if o == DropOldest {
-		return "drop-head"
-	}
-	return "reject-publish"
+	return nameOf([]string{"reject-publish", "drop-head"}, int(o), "Overflow")
 }
 
 // QueueSpec describes a queue. The zero value, apart from Name, is the safe
@@ -124,9 +121,12 @@ type QueueSpec struct {
 	// to false.
 	AutoDelete bool
 	// MaxLength is how many messages may be ready in it. Defaults to 0:
-	// unlimited. RabbitMQ's quorum queues count late and take a few more.
+	// unlimited. With RejectPublish, RabbitMQ's quorum queues tell publishers
+	// late that they are full: they take as many more as are in flight by
+	// then. In a queue of 5, one Publish of many messages left 161.
 	MaxLength int
-	// Overflow says what happens over MaxLength. Defaults to RejectPublish.
+	// Overflow says what happens over MaxLength, which DropOldest needs.
+	// Defaults to RejectPublish.
 	Overflow Overflow
 	// TTL is how long a message may wait in it, in milliseconds resolution; at
 	// most [MaxTTL]. Defaults to 0: for ever.
@@ -138,8 +138,8 @@ type QueueSpec struct {
 
 // Validate says what is wrong with q. The error names the field.
 func (q QueueSpec) Validate() error {
-	if err := checkName(q.Name); err != nil {
-		return invalid("QueueSpec.Name", "%s", err)
+	if err := checkName("QueueSpec.Name", q.Name); err != nil {
+		return err
 	}
 	if strings.HasPrefix(q.Name, "amq.") {
 		return invalid("QueueSpec.Name", "is %q; names that begin with amq. are reserved for the broker", q.Name)
@@ -149,6 +149,9 @@ func (q QueueSpec) Validate() error {
 	}
 	if q.Overflow > DropOldest {
 		return invalid("QueueSpec.Overflow", "is %d; use RejectPublish or DropOldest", q.Overflow)
+	}
+	if q.Overflow == DropOldest && q.MaxLength == 0 {
+		return invalid("QueueSpec.Overflow", "is DropOldest, but QueueSpec.MaxLength is 0, which is unlimited: nothing would ever be dropped")
 	}
 	return checkSpan("QueueSpec.TTL", q.TTL, MaxTTL)
 }
@@ -174,9 +177,17 @@ const (
 	Closed
 )
 
+// nameOf returns names[i], and what Go would print for a number that has none.
+func nameOf(names []string, i int, typeName string) string {
+	if i < len(names) {
+		return names[i]
+	}
+	return fmt.Sprintf("%s(%d)", typeName, i)
+}
+
 // String returns the state in lower case.
 func (s State) String() string {
-	return [...]string{"connecting", "connected", "closed"}[s]
+	return nameOf([]string{"connecting", "connected", "closed"}, int(s), "State")
 }
 
 // Health is how a Broker is doing.

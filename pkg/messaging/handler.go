@@ -94,7 +94,7 @@ const (
 
 // String returns the name of the action in lower case.
 func (a Action) String() string {
-	return [...]string{"acknowledge", "release", "again", "dead-letter", "move"}[a]
+	return nameOf([]string{"acknowledge", "release", "again", "dead-letter", "move"}, int(a), "Action")
 }
 
 // The values of [HeaderDeadReason].

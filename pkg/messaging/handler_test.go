@@ -115,3 +115,18 @@ func TestDeadLetterHeadersOfAnErrorThatPanics(t *testing.T) {
 		t.Errorf("the error's text is %q", text)
 	}
 }
+
+func TestStringOfWhatHasNoName(t *testing.T) {
+	for want, v := range map[string]fmt.Stringer{
+		"State(9)":    messaging.State(9),
+		"Action(9)":   messaging.Action(9),
+		"Overflow(9)": messaging.Overflow(9),
+		"closed":      messaging.Closed,
+		"move":        messaging.Move,
+		"drop-head":   messaging.DropOldest,
+	} {
+		if got := v.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

@@ -34,7 +34,7 @@ type Message struct {
 	ContentType string
 	// CorrelationID ties a reply to its request.
 	CorrelationID string
-	// ReplyTo is the name of the queue that a reply goes to.
+	// ReplyTo is the name of the queue that a reply goes to, if any.
 	ReplyTo string
 	// Key is the routing key, used when publishing to a topic.
 	Key string
@@ -114,10 +114,15 @@ func (m *Message) validate() error {
 	}
 	for _, f := range [...]struct{ name, value string }{
 		{"ID", m.ID}, {"Type", m.Type}, {"ContentType", m.ContentType},
-		{"CorrelationID", m.CorrelationID}, {"ReplyTo", m.ReplyTo}, {"Key", m.Key},
+		{"CorrelationID", m.CorrelationID}, {"Key", m.Key},
 	} {
 		if len(f.value) > MaxShort {
 			return invalid("Message."+f.name, "has %d bytes; the limit is %d", len(f.value), MaxShort)
+		}
+	}
+	if m.ReplyTo != "" {
+		if err := checkName("Message.ReplyTo", m.ReplyTo); err != nil {
+			return err
 		}
 	}
 	if err := checkSpan("Message.TTL", m.TTL, MaxTTL); err != nil {

@@ -27,19 +27,21 @@ func TestPrepareFillsIn(t *testing.T) {
 func TestPrepareRefuses(t *testing.T) {
 	long := strings.Repeat("x", 256)
 	for want, m := range map[string]*messaging.Message{
-		"Message is nil":                         nil,
-		"Message.ID has 256 bytes":               {ID: long},
-		"Message.Type has 256 bytes":             {Type: long},
-		"Message.ContentType has 256 bytes":      {ContentType: long},
-		"Message.CorrelationID has 256 bytes":    {CorrelationID: long},
-		"Message.ReplyTo has 256 bytes":          {ReplyTo: long},
-		"Message.Key has 256 bytes":              {Key: long},
-		"Message.TTL is -1s":                     {TTL: -time.Second},
-		"Message.TTL is 1201h0m0s; the limit":    {TTL: 1201 * time.Hour},
-		"Message.Delay is -1ns":                  {Delay: -1},
-		"Message.Delay is 721h0m0s; the limit":   {Delay: 721 * time.Hour},
-		"Message.Headers has an empty key":       {Headers: map[string]string{"": "v"}},
-		"Message.Headers has a key of 256 bytes": {Headers: map[string]string{long: "v"}},
+		"Message is nil":                                    nil,
+		"Message.ID has 256 bytes":                          {ID: long},
+		"Message.Type has 256 bytes":                        {Type: long},
+		"Message.ContentType has 256 bytes":                 {ContentType: long},
+		"Message.CorrelationID has 256 bytes":               {CorrelationID: long},
+		"Message.ReplyTo has 256 bytes":                     {ReplyTo: long},
+		"Message.ReplyTo has a control character at byte 1": {ReplyTo: "a\nb"},
+		"Message.ReplyTo is not UTF-8":                      {ReplyTo: "\xff"},
+		"Message.Key has 256 bytes":                         {Key: long},
+		"Message.TTL is -1s":                                {TTL: -time.Second},
+		"Message.TTL is 1201h0m0s; the limit":               {TTL: 1201 * time.Hour},
+		"Message.Delay is -1ns":                             {Delay: -1},
+		"Message.Delay is 721h0m0s; the limit":              {Delay: 721 * time.Hour},
+		"Message.Headers has an empty key":                  {Headers: map[string]string{"": "v"}},
+		"Message.Headers has a key of 256 bytes":            {Headers: map[string]string{long: "v"}},
 	} {
 		good := &messaging.Message{}
 		err := messaging.Prepare(messaging.Queue("q"), []*messaging.Message{good, m})
@@ -50,7 +52,7 @@ func TestPrepareRefuses(t *testing.T) {
 			t.Errorf("%s: the call failed, and a message was changed all the same", want)
 		}
 	}
-	if err := messaging.Prepare(messaging.Address{}, nil); err == nil || !strings.Contains(err.Error(), "Address is empty") {
+	if err := messaging.Prepare(messaging.Address{}, nil); err == nil || !strings.Contains(err.Error(), "publish: Address is empty") {
 		t.Errorf("no address: %v", err)
 	}
 }

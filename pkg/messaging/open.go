@@ -80,16 +80,19 @@ func ParseURL(raw string) (*url.URL, error) {
 	for host := range strings.SplitSeq(hosts, ",") {
 		if _, err := url.Parse(scheme + "://" + user + host + path); err != nil || (host == "" && hosts != "") {
 			return nil, fmt.Errorf("the %s:// URL cannot be parsed: every host must be NAME or NAME:PORT, and special "+
-				"characters in user and password must be percent-encoded (/ is %%2F, @ is %%40, : is %%3A, # is %%23)", printable(scheme))
+				"characters in user and password must be percent-encoded "+encoded, printable(scheme))
 		}
 	}
 	u, err := url.Parse(scheme + "://" + user + path)
 	if err != nil {
-		return nil, errors.New("the broker's URL cannot be parsed")
+		return nil, fmt.Errorf("the %s:// URL cannot be parsed: what follows the host must be percent-encoded "+encoded, printable(scheme))
 	}
 	u.Host = hosts
 	return u, nil
 }
+
+// encoded is how to write what has a meaning of its own in a URL.
+const encoded = "(%% is %%25, / is %%2F, ? is %%3F, # is %%23, @ is %%40, : is %%3A, a space is %%20)"
 
 // printable keeps what is no scheme at all out of an error text.
 func printable(scheme string) string {

@@ -56,6 +56,8 @@ func TestOpenRefuses(t *testing.T) {
 		"test2://user:s3c/ret@h/":         "cannot be parsed",
 		"test2://user:s3cret%zz@h/":       "cannot be parsed",
 		"test2://user:s3cret@h1,,h2/":     "cannot be parsed",
+		"test2://user:s3cr et@h/":         "cannot be parsed",
+		"test2://user:s3c?ret@h/":         "cannot be parsed",
 		"te st://user:s3cret@h/":          "cannot be parsed",
 		"s3cret stuff://h":                "cannot be parsed",
 	} {
@@ -63,6 +65,9 @@ func TestOpenRefuses(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v; want an error with %q", raw, err, want)
 			continue
+		}
+		if want == "cannot be parsed" && !strings.Contains(err.Error(), `percent-encoded (% is %25, / is %2F, ? is %3F, # is %23, @ is %40, : is %3A, a space is %20)`) {
+			t.Errorf("%q: the error does not say what to do: %v", raw, err)
 		}
 		if strings.Contains(err.Error(), "s3c") {
 			t.Errorf("%q: the error shows the password: %v", raw, err)

@@ -49,6 +49,11 @@ const emptyAfter = 250 * time.Millisecond
 // counts as empty when nothing came within 250 ms of the subscription becoming
 // ready. The caller must settle the message: until then it is held.
 //
+// With Source.AutoAck the message is gone from the queue when Get returns:
+// there is nothing to settle, Settle with any verdict is nil, and a caller that
+// crashes has lost it. That holds for [Messages] too, for each message that
+// the loop gets.
+//
 // It is for code that asks now and then. To handle a stream of messages,
 // Subscribe is many times faster.
 func Get(ctx context.Context, s Subscriber, from Source) (*Pending, error) {

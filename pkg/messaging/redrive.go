@@ -30,8 +30,8 @@ func (o RedriveOptions) validate(dead Address) error {
 	if o.To.IsZero() {
 		return nil
 	}
-	if err := o.To.Validate(); err != nil {
-		return fmt.Errorf("RedriveOptions.To: %w", err)
+	if err := checkName("RedriveOptions.To.Name", o.To.Name()); err != nil {
+		return err
 	}
 	if o.To == dead {
 		return invalid("RedriveOptions.To", "is the dead-letter queue itself, %s", dead)
@@ -52,6 +52,9 @@ func (o RedriveOptions) validate(dead Address) error {
 // Messages that are dead-lettered while it runs are moved too; stop the failing
 // consumers first, or set Max.
 func Redrive(ctx context.Context, b Broker, dead Address, opts RedriveOptions) (moved int, err error) {
+	if err := dead.Validate(); err != nil {
+		return 0, fmt.Errorf("redrive: %w", err)
+	}
 	if err := opts.validate(dead); err != nil {
 		return 0, fmt.Errorf("redrive %s: %w", dead, err)
 	}

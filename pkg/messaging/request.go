@@ -139,6 +139,9 @@ func (r *Requester) Request(ctx context.Context, to Address, m *Message) (*Deliv
 }
 
 func checkRequest(to Address, m *Message) error {
+	if err := to.Validate(); err != nil {
+		return fmt.Errorf("request: %w", err)
+	}
 	if m == nil {
 		return fmt.Errorf("request to %s: %w", to, invalid("Message", "is nil; pass a *Message"))
 	}
@@ -272,7 +275,7 @@ func (s *session) deliver(d *Delivery) bool {
 // to answer. Where Subscribe calls the Handler and no attempt is left, or there
 // is none because of Source.AutoAck, the error is the reply all the same.
 //
-// A request without ReplyTo is rejected, before f is called. Where the reply
+// A request without a ReplyTo that is a queue's name is rejected, before f is called. Where the reply
 // queue is gone, so is the requester: the reply is dropped and the request
 // done. Any other failure to send the reply is tried again as Source.Retry
 // says, and f with it.
@@ -280,6 +283,9 @@ func Respond(p Publisher, f func(context.Context, *Delivery) (*Message, error)) 
 	return func(ctx context.Context, d *Delivery) error {
 		if d.ReplyTo == "" {
 			return Reject(errors.New("a request without ReplyTo: there is nowhere to send the answer"))
+		}
+		if err := checkName("ReplyTo", d.ReplyTo); err != nil { // from a foreign requester
+			return Reject(fmt.Errorf("a request whose reply can go nowhere: %w", err))
 		}
 		to, correlationID := Queue(d.ReplyTo), d.CorrelationID
 		if correlationID == "" {

@@ -237,6 +237,9 @@ func TestRequestRefuses(t *testing.T) {
 			"Message.ReplyTo": {ReplyTo: "mine"},
 			"Message.Delay":   {Delay: -1},
 		} {
+			if _, err := messaging.Request(t.Context(), b, messaging.Address{}, m); err == nil || err.Error() != "request: Address is empty; use Queue(name) or Topic(name)" {
+				t.Errorf("to no address: %v", err)
+			}
 			if _, err := messaging.Request(t.Context(), b, service, m); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("want an error with %q, got: %v", want, err)
 			}
@@ -260,6 +263,11 @@ func TestRespondToNobody(t *testing.T) {
 		if messaging.Decide(err, 1, messaging.Retry{MaxAttempts: 5}).Action != messaging.DeadLetter || called != 0 {
 			t.Errorf("without ReplyTo: %v, called %d times", err, called)
 		}
+		err = h(b)(t.Context(), &messaging.Delivery{Message: messaging.Message{ReplyTo: "a\nb"}})
+		if messaging.Decide(err, 1, messaging.Retry{MaxAttempts: 5}).Action != messaging.DeadLetter || called != 0 ||
+			!strings.Contains(err.Error(), "ReplyTo has a control character") {
+			t.Errorf("with a ReplyTo that is no queue: %v, called %d times", err, called)
+		}
 		if err := h(b)(t.Context(), &messaging.Delivery{Message: messaging.Message{ReplyTo: "gone"}}); err != nil || called != 1 {
 			t.Errorf("the reply queue is gone: %v", err)
 		}
@@ -271,12 +279,16 @@ func TestRedriveRefuses(t *testing.T) {
 		for want, opts := range map[string]messaging.RedriveOptions{
 			"RedriveOptions.Max is negative":  {Max: -1},
 			"RedriveOptions.To is topic:t":    {To: messaging.Topic("t")},
-			"RedriveOptions.To: Address has":  {To: messaging.Queue("")},
+			"RedriveOptions.To.Name is empty": {To: messaging.Queue("")},
 			"is the dead-letter queue itself": {To: service},
 		} {
 			if _, err := messaging.Redrive(t.Context(), b, service, opts); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("want an error with %q, got: %v", want, err)
 			}
+		}
+		_, err := messaging.Redrive(t.Context(), b, messaging.Queue(""), messaging.RedriveOptions{})
+		if err == nil || err.Error() != "redrive: Address.Name is empty; it needs 1 to 255 bytes" {
+			t.Errorf("no name: %v", err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()

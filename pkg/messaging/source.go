@@ -158,11 +158,11 @@ func (s Source) validateTopic() error {
 		return invalid("Source.Keys", "is for topics; %s is a queue", s.Address)
 	}
 	if s.Group != "" {
-		if err := checkName(s.Group); err != nil {
-			return invalid("Source.Group", "%s", err)
+		if err := checkName("Source.Group", s.Group); err != nil {
+			return err
 		}
-		if err := checkName(s.Queue().Name()); err != nil {
-			return invalid("Source.Group", "makes a queue that %s", err)
+		if n := len(s.Queue().Name()); n > MaxShort {
+			return invalid("Source.Group", "makes a queue name of %d bytes; the limit is %d", n, MaxShort)
 		}
 	}
 	for _, pattern := range s.Keys {
@@ -207,10 +207,7 @@ func (r Retry) validate(s Source) error {
 	case dead == s.Queue():
 		return invalid("Source.Retry.DeadLetter", "is the source itself, %s", dead)
 	}
-	if err := dead.Validate(); err != nil {
-		return fmt.Errorf("Source.Retry.DeadLetter: %w", err)
-	}
-	return nil
+	return checkName("Source.Retry.DeadLetter.Name", dead.Name())
 }
 
 // backoff is the wait after the failure of an attempt (1 is the first).

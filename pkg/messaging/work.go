@@ -49,7 +49,8 @@ const cutGrace = time.Second
 
 // Run handles messages until ctx ends, then waits for running handlers. It
 // returns nil when all of them finished in time, otherwise an error that says
-// how many did not; their messages have been released.
+// how many did not, and leaves it to the adapter to say of which subscription;
+// their messages have been released.
 func (w Workers) Run(ctx context.Context) error {
 	handlers, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -117,8 +118,8 @@ func (r *run) unfinished() error {
 	if r.Source.AutoAck {
 		fate = "were acknowledged before"
 	}
-	return fmt.Errorf("subscription to %s: %d handlers did not finish within the shutdown timeout (%s); their messages %s: %w",
-		r.Source.Address, left, r.Source.ShutdownTimeout, fate, context.DeadlineExceeded)
+	return fmt.Errorf("%d handlers did not finish within the shutdown timeout (%s); their messages %s: %w",
+		left, r.Source.ShutdownTimeout, fate, context.DeadlineExceeded)
 }
 
 // waitFor says whether done came before the timeout and before cut.
