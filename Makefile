@@ -60,6 +60,11 @@ parity: ## Run the contract on every adapter and RabbitMQ version, and write doc
 	@internal/tools/install.sh rabbitmq debootstrap
 	@go run ./internal/tools/parity
 
+.PHONY: bench-quick
+bench-quick: ## Rates beside those of raw amqp091-go, Watermill and others, in a minute and a half
+	@internal/tools/install.sh rabbitmq
+	@cd bench && go run . --quick
+
 .PHONY: rabbitmq-install
 rabbitmq-install: ## Install RabbitMQ (Debian, Ubuntu)
 	@internal/tools/install.sh rabbitmq

@@ -1,0 +1,40 @@
+// Package measure runs contenders at the same work in alternating rounds, so
+// that what else the machine does meets all of them alike, and keeps what it
+// saw.
+package measure
+
+import (
+	"context"
+	"time"
+)
+
+// Row is one kind of work, and who does it.
+type Row struct {
+	// Name is the row's in ratio lines, for example "rabbitmq-publish-64".
+	Name string
+	// Title says the same in words.
+	Title string
+	// Contenders are compared with the first of them.
+	Contenders []Contender
+}
+
+// Contender is one way to do a row's work.
+type Contender struct {
+	Name string
+	// Less says what it does less than the first contender does, for example
+	// "no persistence". Empty where it does the same.
+	Less string
+	// Want is the least ratio of the first contender's rate to this one's; 0
+	// is no target.
+	Want float64
+	// Round is how long a round of it should take. Defaults to the run's.
+	Round time.Duration
+	// Unit is what the number of messages of a round is a multiple of.
+	// Defaults to 1.
+	Unit int
+	// Most is the largest number of messages in a round. Defaults to no limit.
+	Most int
+	// Work moves n messages and returns how long that took, without what it
+	// had to prepare. Its error says that one was lost.
+	Work func(ctx context.Context, n int) (time.Duration, error)
+}

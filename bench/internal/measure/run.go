@@ -1,0 +1,75 @@
+package measure
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"time"
+)
+
+// Run is how rows are measured.
+type Run struct {
+	// Rounds is how often each contender is measured, after one round that
+	// does not count and finds out how many messages a round has.
+	Rounds int
+	// Round is how long a round should take.
+	Round time.Duration
+	// Progress is called before each round, 0 being the one that does not
+	// count.
+	Progress func(row Row, round int)
+}
+
+// first is how many messages a contender moves in the round that does not count.
+const first = 100
+
+// Measure lets the contenders of a row take turns. Each round begins with
+// another one, and each contender with a heap that was just collected.
+func (r Run) Measure(ctx context.Context, row Row) (Result, error) {
+	result := Result{Row: row, Samples: make([][]Sample, len(row.Contenders))}
+	counts := make([]int, len(row.Contenders))
+	for i, c := range row.Contenders {
+		counts[i] = c.count(first)
+	}
+	for round := range r.Rounds + 1 {
+		r.Progress(row, round)
+		for turn := range row.Contenders {
+			i := (turn + round) % len(row.Contenders)
+			c := row.Contenders[i]
+			s, err := c.measure(ctx, counts[i])
+			if err != nil {
+				return result, fmt.Errorf("%s, %s: %w", row.Name, c.Name, err)
+			}
+			counts[i] = r.next(c, s)
+			if round > 0 {
+				result.Samples[i] = append(result.Samples[i], s)
+			}
+		}
+	}
+	return result, nil
+}
+
+func (c Contender) measure(ctx context.Context, n int) (Sample, error) {
+	runtime.GC()
+	took, err := c.Work(ctx, n)
+	return Sample{Messages: n, Took: took}, err
+}
+
+// next is how many messages fill a round at the rate of the last one.
+func (r Run) next(c Contender, last Sample) int {
+	round := r.Round
+	if c.Round > 0 {
+		round = c.Round
+	}
+	// A round that was too short to tell grows by no more than this.
+	grown := min(last.Rate()*round.Seconds(), 100*float64(last.Messages))
+	return c.count(int(grown))
+}
+
+// count makes n a number of messages that the contender can move.
+func (c Contender) count(n int) int {
+	unit := max(c.Unit, 1)
+	if c.Most > 0 {
+		n = min(n, c.Most)
+	}
+	return max((n+unit-1)/unit, 1) * unit
+}

@@ -1,0 +1,114 @@
+package peers
+
+import (
+	"context"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// rawPublisher is amqp091-go as an expert writes it: channels that are opened
+// once, in confirm mode, with deferred confirmations.
+type rawPublisher struct {
+	conn     *amqp.Connection
+	channels []*amqp.Channel
+	queue    string
+	message  amqp.Publishing
+	publish  func(ctx context.Context, r *rawPublisher, n int) error
+}
+
+func openRaw(channels int, publish func(ctx context.Context, r *rawPublisher, n int) error) OpenPublisher {
+	return func(_ context.Context, url, queue string, body []byte) (Publisher, error) {
+		conn, err := amqp.Dial(url)
+		if err != nil {
+			return nil, err
+		}
+		r := &rawPublisher{
+			conn: conn, queue: queue, publish: publish,
+			message: amqp.Publishing{DeliveryMode: amqp.Persistent, Body: body},
+		}
+		for range channels {
+			ch, err := conn.Channel()
+			if err == nil {
+				err = ch.Confirm(false)
+			}
+			if err != nil {
+				conn.Close()
+				return nil, err
+			}
+			r.channels = append(r.channels, ch)
+		}
+		return r, nil
+	}
+}
+
+// RawBatches publishes batches: all of a batch without waiting, then all its
+// confirms.
+func RawBatches(size int) OpenPublisher {
+	return openRaw(1, func(ctx context.Context, r *rawPublisher, n int) error {
+		confirms := make([]*amqp.DeferredConfirmation, 0, size)
+		for n > 0 {
+			confirms = confirms[:0]
+			for range min(n, size) {
+				c, err := r.send(ctx, r.channels[0])
+				if err != nil {
+					return err
+				}
+				confirms = append(confirms, c)
+			}
+			if err := awaitAll(ctx, confirms); err != nil {
+				return err
+			}
+			n -= len(confirms)
+		}
+		return nil
+	})
+}
+
+// RawWindow keeps up to size messages unconfirmed, and never waits for a batch
+// to end. No caller learns when its own messages are stored.
+func RawWindow(size int) OpenPublisher {
+	return openRaw(1, func(ctx context.Context, r *rawPublisher, n int) error {
+		window := make([]*amqp.DeferredConfirmation, 0, n)
+		for i := range n {
+			if i >= size {
+				if err := await(ctx, window[i-size]); err != nil {
+					return err
+				}
+			}
+			c, err := r.send(ctx, r.channels[0])
+			if err != nil {
+				return err
+			}
+			window = append(window, c)
+		}
+		return awaitAll(ctx, window)
+	})
+}
+
+// RawEach publishes from goroutines, one message at a time, each on one of the
+// channels.
+func RawEach(goroutines, channels int) OpenPublisher {
+	return openRaw(channels, func(ctx context.Context, r *rawPublisher, n int) error {
+		return share(goroutines, n, func(g, n int) error {
+			ch := r.channels[g%channels]
+			for range n {
+				c, err := r.send(ctx, ch)
+				if err == nil {
+					err = await(ctx, c)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+}
+
+func (r *rawPublisher) send(ctx context.Context, ch *amqp.Channel) (*amqp.DeferredConfirmation, error) {
+	return ch.PublishWithDeferredConfirmWithContext(ctx, "", r.queue, false, false, r.message)
+}
+
+func (r *rawPublisher) Publish(ctx context.Context, n int) error { return r.publish(ctx, r, n) }
+
+func (r *rawPublisher) Close() error { return r.conn.Close() }
