@@ -34,3 +34,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 		return false
 	}
 }
+
+// steady is how long a connection or a consumer must have lived for its loss to
+// be answered at once.
+const steady = time.Second

@@ -147,6 +147,7 @@ func (c *consumer) close() error {
 
 // accept makes a job of what has come, or nil where there is nothing to handle.
 func (c *consumer) accept(raw amqp.Delivery) *job {
+	c.gen.use()
 	j := &job{raw: raw, on: c, queue: c.s.queue}
 	j.control = takeControl(&j.raw)
 	if j.control.expired(&j.raw, time.Now()) {

@@ -159,6 +159,7 @@ func (d *dispatch) settle(l *lane, b *batch, k int, c *amqp.DeferredConfirmation
 	switch b.session.outcome(&d.msgs[b.index[k]], c) {
 	case stored:
 		s.done = true
+		b.session.gen.use()
 	case returned:
 		s.done, s.err = true, messaging.ErrUnroutable
 	case refused:

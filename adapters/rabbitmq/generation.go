@@ -20,6 +20,8 @@ type generation struct {
 	socket *socket
 	host   string
 	major  int // of the broker's version, 0 where it is unknown
+	began  time.Time
+	useful atomic.Bool // a message was confirmed or delivered on it
 
 	closed <-chan *amqp.Error
 	blocks <-chan amqp.Blocking
@@ -53,6 +55,7 @@ func newGeneration(conn *amqp.Connection, s *socket, host string) *generation {
 		socket: s,
 		host:   host,
 		major:  major,
+		began:  time.Now(),
 		closed: conn.NotifyClose(make(chan *amqp.Error, 1)),
 		blocks: conn.NotifyBlocked(make(chan amqp.Blocking, 16)),
 		lost:   make(chan struct{}),
@@ -62,8 +65,11 @@ func newGeneration(conn *amqp.Connection, s *socket, host string) *generation {
 }
 
 // watch returns when the connection is lost, with the reason, or nil when ctx
-// has ended. changed is called when the broker blocks or unblocks.
-func (g *generation) watch(ctx context.Context, changed func(*block)) error {
+// has ended. changed is called when the broker blocks or unblocks, and proven
+// once the connection has lived for a while.
+func (g *generation) watch(ctx context.Context, changed func(*block), proven func(*generation)) error {
+	young := time.NewTimer(steady)
+	defer young.Stop()
 	for {
 		select {
 		case reply := <-g.closed:
@@ -74,10 +80,25 @@ func (g *generation) watch(ctx context.Context, changed func(*block)) error {
 				continue
 			}
 			changed(g.setBlock(b))
+		case <-young.C:
+			proven(g)
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// use notes that the connection did what it is for.
+func (g *generation) use() {
+	if !g.useful.Load() {
+		g.useful.Store(true)
+	}
+}
+
+// wasUseful says whether it was worth connecting: something was done, or there
+// was time enough for it.
+func (g *generation) wasUseful() bool {
+	return g.useful.Load() || time.Since(g.began) >= steady
 }
 
 func (g *generation) lossOf(reply *amqp.Error) error {

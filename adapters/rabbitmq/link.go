@@ -21,6 +21,10 @@ type link struct {
 	stop context.CancelFunc
 	done chan struct{} // closed when the link has ended
 
+	// Used by run only.
+	failures int  // attempts in a row that brought no connection, or one that was of no use
+	doubtful bool // the last connection was of no use
+
 	mu      sync.Mutex
 	present *generation   // nil while there is no connection
 	changed chan struct{} // closed at the next change of present or closed
@@ -54,20 +58,42 @@ func (l *link) run(ctx context.Context, g *generation) {
 			}
 			l.enter(g)
 		}
-		err := g.watch(ctx, l.blocked)
-		l.leave(g, err)
+		err := g.watch(ctx, l.blocked, l.proven)
+		wait := l.judge(g)
+		l.leave(g, err, wait)
 		if ctx.Err() != nil {
 			g.close(l.cut)
 			return
 		}
 		g.socket.cut()
 		g = nil
+		pause(ctx, wait)
 	}
+}
+
+// judge says how long to wait after the loss of a connection: not at all where
+// it was of use. One that opens and dies, again and again, is no better than
+// none at all.
+func (l *link) judge(g *generation) time.Duration {
+	if l.doubtful = !g.wasUseful(); l.doubtful {
+		l.failures++
+	} else {
+		l.failures = 0
+	}
+	return l.wait()
+}
+
+// wait is how long to wait before the next attempt to connect.
+func (l *link) wait() time.Duration {
+	if l.failures == 0 {
+		return 0
+	}
+	return backoff(l.failures-1, reconnectFirst, reconnectMost)
 }
 
 // connect tries until there is a connection, or returns nil when ctx ends.
 func (l *link) connect(ctx context.Context) *generation {
-	for attempt := 0; ctx.Err() == nil; attempt++ {
+	for ctx.Err() == nil {
 		g, err := dialAny(ctx, l.cfg, l.role)
 		if err == nil && l.restore != nil {
 			if err = l.restore(g); err != nil {
@@ -77,12 +103,12 @@ func (l *link) connect(ctx context.Context) *generation {
 		if err == nil {
 			return g
 		}
+		l.failures++
+		wait := l.wait()
 		if ctx.Err() == nil {
-			l.failed(err)
+			l.failed(err, wait)
 		}
-		if !pause(ctx, backoff(attempt, reconnectFirst, reconnectMost)) {
-			break
-		}
+		pause(ctx, wait)
 	}
 	return nil
 }
@@ -101,10 +127,24 @@ func (l *link) enter(g *generation) {
 		l.present = g
 		l.health.State, l.health.Since = messaging.Connected, time.Now()
 	})
-	l.cfg.log.Info("connected to RabbitMQ", "role", l.role, "host", g.host)
+	if !l.doubtful {
+		l.logConnected(g)
+	}
 }
 
-func (l *link) leave(g *generation, err error) {
+// proven is called once a connection has lived for a while. Before, one that
+// follows others which died at once is not worth a line in the log.
+func (l *link) proven(g *generation) {
+	if l.doubtful {
+		l.logConnected(g)
+	}
+}
+
+func (l *link) logConnected(g *generation) {
+	l.cfg.log.Info("connected to RabbitMQ", "role", l.role, "host", g.host, "attempt", l.failures+1)
+}
+
+func (l *link) leave(g *generation, err error, wait time.Duration) {
 	g.end(err)
 	l.change(func() {
 		l.present = nil
@@ -116,20 +156,18 @@ func (l *link) leave(g *generation, err error) {
 	})
 	if err != nil {
 		l.note(err)
-		l.cfg.log.Warn("lost the connection to RabbitMQ, connecting again", "role", l.role, "error", err)
+		l.cfg.log.Warn("lost the connection to RabbitMQ, connecting again", "role", l.role, "error", err, "attempt", l.failures+1, "wait", wait)
 	}
 }
 
-// failed logs a failure to connect again, once for each different one.
-func (l *link) failed(err error) {
+// failed notes a failure to connect, and logs it with the number of the next
+// attempt and how long that waits.
+func (l *link) failed(err error, wait time.Duration) {
 	l.mu.Lock()
-	repeated := l.health.LastError != nil && l.health.LastError.Error() == err.Error()
 	l.health.LastError = err
 	l.mu.Unlock()
 	l.note(err)
-	if !repeated {
-		l.cfg.log.Warn("cannot connect to RabbitMQ, trying on", "role", l.role, "error", err)
-	}
+	l.cfg.log.Warn("cannot connect to RabbitMQ, trying on", "role", l.role, "error", err, "attempt", l.failures+1, "wait", wait)
 }
 
 func (l *link) blocked(b *block) {

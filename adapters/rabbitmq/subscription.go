@@ -114,10 +114,6 @@ func (s *subscription) limit() {
 	context.AfterFunc(s.last, func() { timer.Stop() })
 }
 
-// steady is how long a consumer must have lived for its loss to be answered at
-// once.
-const steady = time.Second
-
 // keep sees to it that there is a consumer until intake ends, then says
 // goodbye.
 func (s *subscription) keep(intake context.Context) error {
