@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -155,6 +156,9 @@ func parseHosts(list string, secure bool) ([]string, error) {
 		}
 		if name == "" {
 			return nil, fmt.Errorf("a host is empty in %q; write NAME or NAME:PORT, separated by commas", list)
+		}
+		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
+			return nil, fmt.Errorf("the port of %q is not between 1 and 65535", host)
 		}
 		hosts = append(hosts, net.JoinHostPort(name, p))
 	}

@@ -19,9 +19,9 @@ import (
 const frameSize = 131072
 
 // dialAny tries each host in turn and returns the first connection. The error
-// names every host; it is fatal where trying again cannot help.
+// is a *hostsError.
 func dialAny(ctx context.Context, c *config, role string) (*generation, error) {
-	var errs []error
+	failed := &hostsError{}
 	for i, host := range c.hosts {
 		attempt, cancel := context.WithTimeout(ctx, share(ctx, c.connectTimeout, len(c.hosts)-i))
 		g, err := dial(attempt, c, host, role)
@@ -29,13 +29,36 @@ func dialAny(ctx context.Context, c *config, role string) (*generation, error) {
 		if err == nil {
 			return g, nil
 		}
-		errs = append(errs, fmt.Errorf("connect to %s (virtual host %q, user %q): %w", host, c.vhost, c.user, err))
-		if isFatal(err) || ctx.Err() != nil {
+		failed.add(fmt.Errorf("connect to %s (virtual host %q, user %q): %w", host, c.vhost, c.user, err), isLasting(err))
+		if ctx.Err() != nil {
+			failed.passing = true // the other hosts were not asked
 			break
 		}
 	}
-	return nil, errors.Join(errs...)
+	return nil, failed
 }
+
+// hostsError is what came of trying each host.
+type hostsError struct {
+	errs    []error // one for each host
+	passing bool    // the next time, one of them may do better
+}
+
+func (e *hostsError) add(err error, lasting bool) {
+	e.errs = append(e.errs, err)
+	e.passing = e.passing || !lasting
+}
+
+// Error says what each host answered.
+func (e *hostsError) Error() string {
+	texts := make([]string, len(e.errs))
+	for i, err := range e.errs {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (e *hostsError) Unwrap() []error { return e.errs }
 
 // share is how long one of so many attempts may take, so that a host that does
 // not answer leaves time for the others.
@@ -121,8 +144,14 @@ func (l *login) Response() string {
 	return l.PlainAuth.Response()
 }
 
+// errGarbage is what comes of a port where something else listens.
+var errGarbage = errors.New("what answers there does not speak AMQP 0-9-1; the port is usually 5672, or 5671 with TLS")
+
 // handshakeError prefers what happened to the socket to amqp091-go's guess.
 func handshakeError(err error, s *socket) error {
+	if s.isGarbage() {
+		return &lastingError{errGarbage}
+	}
 	if cause := s.cause(); cause != nil && code(err) == 0 {
 		return cause
 	}
@@ -131,37 +160,34 @@ func handshakeError(err error, s *socket) error {
 
 // dialError says what to do about an error.
 func dialError(ctx context.Context, err error) error {
+	var unknown *net.DNSError
 	switch {
+	case errors.Is(err, errGarbage):
+		return err
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("%w; is RabbitMQ running there?", err)
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fmt.Errorf("no answer in time (%w); is RabbitMQ running there, and is the way to it open?", context.DeadlineExceeded)
+		return errors.New("no answer in time; is RabbitMQ running there, and is the way to it open?")
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case isGarbage(err):
-		return &fatalError{errors.New("what answers there does not speak AMQP 0-9-1; the port is usually 5672, or 5671 with TLS")}
+	case errors.As(err, &unknown) && unknown.IsNotFound: // for now: a container that is not up yet has no name
+		return fmt.Errorf("%w; is the host's name right?", err)
 	case isTLSRefusal(err):
-		return &fatalError{fmt.Errorf("%w; check the certificates, and that the port is the one for TLS, usually 5671", err)}
+		return &lastingError{fmt.Errorf("%w; check the certificates, and that the port is the one for TLS, usually 5671", err)}
 	}
 	return explain(err)
 }
 
-// isGarbage recognises that something came which is no AMQP. amqp091-go passes
-// on its own error about it as the text of another.
-func isGarbage(err error) bool {
-	var reply *amqp.Error
-	return errors.As(err, &reply) && !reply.Server && reply.Code == amqp.FrameError && strings.HasPrefix(reply.Reason, "Exception (")
-}
+// lastingError is a failure to connect that will be the same the next time.
+type lastingError struct{ error }
 
-// fatalError is a failure to connect that will be the same the next time.
-type fatalError struct{ error }
+func (e *lastingError) Unwrap() error { return e.error }
 
-func (e *fatalError) Unwrap() error { return e.error }
-
-// isFatal says whether connecting again without changing something is useless.
-func isFatal(err error) bool {
-	var fatal *fatalError
-	if errors.As(err, &fatal) {
+// isLasting says whether trying the same host again, without changing
+// something, is useless.
+func isLasting(err error) bool {
+	var lasting *lastingError
+	if errors.As(err, &lasting) {
 		return true
 	}
 	switch code(err) {

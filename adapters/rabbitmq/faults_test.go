@@ -238,7 +238,10 @@ func TestPublishTimeout(t *testing.T) {
 	if err := proxy.Refuse(false); err != nil {
 		t.Fatal(err)
 	}
-	publish(t, b, q, &messaging.Message{}) // it is back
+	if _, err := b.publishes.await(t.Context()); err != nil { // its next attempt may be later than publish_timeout
+		t.Fatal(err)
+	}
+	publish(t, b, q, &messaging.Message{})
 	proxy.SetLatency(20 * time.Millisecond)
 	start = time.Now()
 	publish(t, b, q, texts("m", 20*laneWindow)...)

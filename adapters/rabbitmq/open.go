@@ -50,9 +50,11 @@ func WithTLSConfig(conf *tls.Config) Option { return func(c *config) { c.tls = c
 // may say.
 //
 // It keeps trying for connect_timeout, or until ctx ends, where that can help:
-// a broker that is just starting. A wrong password, a virtual host that does
-// not exist, a certificate that does not fit and a bad URL are errors at once.
-// No error shows the password.
+// a broker that is just starting, a host whose name is not known yet. A bad
+// URL is an error at once, and so are a wrong password, a virtual host that does
+// not exist and a certificate that does not fit, where no other host of the URL
+// may do better. The error names each host and what it answered, and never the
+// password.
 func Open(ctx context.Context, url string, opts ...Option) (*Broker, error) {
 	u, err := messaging.ParseURL(url)
 	if err != nil {
@@ -100,7 +102,7 @@ func newConfig(u *url.URL, opts []Option) (*config, error) {
 // firstConnection tries for as long as Open may. When the time is up while an
 // attempt runs, what the attempt before it found says more.
 func firstConnection(ctx context.Context, c *config) (*generation, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.connectTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.connectTimeout, &errPatience{"gave up after", c.connectTimeout, "connect_timeout"})
 	defer cancel()
 	var last error
 	for attempt := 0; ; attempt++ {
@@ -111,19 +113,12 @@ func firstConnection(ctx context.Context, c *config) (*generation, error) {
 		if last == nil || ctx.Err() == nil {
 			last = err
 		}
-		if isFatal(err) {
+		var failed *hostsError
+		if errors.As(err, &failed) && !failed.passing {
 			return nil, err
 		}
 		if !pause(ctx, backoff(attempt, reconnectFirst, time.Second)) {
-			return nil, giveUp(ctx, last)
+			return nil, fmt.Errorf("%w: %w", endOf(ctx), last)
 		}
 	}
-}
-
-// giveUp adds that the caller's context ended it, so that errors.Is finds it.
-func giveUp(ctx context.Context, err error) error {
-	if errors.Is(err, ctx.Err()) {
-		return err
-	}
-	return fmt.Errorf("%w (%w)", err, ctx.Err())
 }

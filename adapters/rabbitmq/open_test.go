@@ -51,6 +51,10 @@ func TestOpenBadURL(t *testing.T) {
 		{"amqp://u:s3c/ret@h/v", "cannot be parsed"},
 		{"amqp://u:s3cret@h:port/v", "cannot be parsed"},
 		{"amqp://u:s3cret@h1,:5672/v", `a host is empty in "h1,:5672"`},
+		{"amqp://u:s3cret@:5672/v", `a host is empty in ":5672"`},
+		{"amqp://u:s3cret@h:99999/v", `the port of "h:99999" is not between 1 and 65535`},
+		{"amqp://u:s3cret@h1,h2:0/v", `the port of "h2:0" is not between 1 and 65535`},
+		{"amqp://u:s3cret@h:99999999999999999999/v", `the port of "h:99999999999999999999" is not`},
 		{"http://u:s3cret@h/", `the scheme is "http"; write amqp:// or amqps://`},
 		{"amqp://u:s3cret@h?certfile=/x", "write amqps://"},
 		{"amqps://u:s3cret@h?certfile=/x", "certfile and keyfile belong together"},
@@ -150,13 +154,21 @@ func TestOpenRefusedConnection(t *testing.T) {
 	l.Close()
 	start := time.Now()
 	_, err = Open(t.Context(), "amqp://u:s3cret@"+addr+"?connect_timeout=300ms")
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), addr) || !strings.Contains(err.Error(), "is RabbitMQ running there?") {
-		t.Error(err)
+	for _, want := range []string{addr, "connection refused; is RabbitMQ running there?", "gave up after 300ms (connect_timeout)"} {
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; want %q", err, want)
+		}
 	}
 	noPassword(t, err)
 	if took := time.Since(start); took < 250*time.Millisecond || took > 2*time.Second {
 		t.Errorf("took %s, not the connect_timeout", took)
 	}
+
+	_, err = Open(t.Context(), "amqp://u:s3cret@nosuch.invalid?connect_timeout=300ms")
+	if err == nil || !strings.Contains(err.Error(), "nosuch.invalid:5672") || !strings.Contains(err.Error(), "is the host's name right?") {
+		t.Errorf("an unknown host: %v", err)
+	}
+	noPassword(t, err)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -198,7 +210,7 @@ func answers(t *testing.T, hello string) string {
 func TestOpenSilentPeer(t *testing.T) {
 	start := time.Now()
 	_, err := Open(t.Context(), "amqp://u:s3cret@"+answers(t, "")+"?connect_timeout=300ms")
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no answer in time") {
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no answer in time; is RabbitMQ running there") {
 		t.Error(err)
 	}
 	noPassword(t, err)
@@ -208,20 +220,61 @@ func TestOpenSilentPeer(t *testing.T) {
 }
 
 // TestOpenTriesEachHost: the first host refuses, the second is silent, the
-// third answers.
+// third speaks something else, and the fourth answers.
 func TestOpenTriesEachHost(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.Close()
-	hosts := l.Addr().String() + "," + answers(t, "") + ","
+	hosts := l.Addr().String() + "," + answers(t, "") + "," + answers(t, "HTTP/1.1 400 Bad Request\r\n\r\n") + ","
 	b, err := Open(t.Context(), at(t, func(u *url.URL) { u.Host = hosts + u.Host; u.RawQuery = "connect_timeout=2s" }))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Close(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestOpenNamesEachHost: no host will do, which is an error at once only where
+// each of them will do no better the next time.
+func TestOpenNamesEachHost(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	other, away := answers(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), l.Addr().String()
+	const odd, gone, novhost = "does not speak AMQP 0-9-1", "connection refused", "check that the virtual host exists"
+	for name, c := range map[string]struct {
+		hosts  []string
+		wants  []string
+		atOnce bool
+	}{
+		"none ever":    {[]string{other, other}, []string{odd, odd}, true},
+		"another kind": {[]string{other, host(t)}, []string{odd, novhost}, true},
+		"one away":     {[]string{other, away}, []string{odd, gone}, false},
+		"other order":  {[]string{away, other}, []string{gone, odd}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Open(t.Context(), "amqp://guest:guest@"+strings.Join(c.hosts, ",")+"/nosuch?connect_timeout=1s")
+			if err == nil {
+				t.Fatal("it opened")
+			}
+			if gaveUp := errors.Is(err, context.DeadlineExceeded); gaveUp == c.atOnce {
+				t.Errorf("at once should be %t: %v", c.atOnce, err)
+			}
+			rest := err.Error()
+			for i, want := range c.wants {
+				_, at, named := strings.Cut(rest, c.hosts[i])
+				if _, after, said := strings.Cut(at, want); named && said {
+					rest = after
+					continue
+				}
+				t.Errorf("%s should be said of %s: %v", want, c.hosts[i], err)
+			}
+		})
 	}
 }
 

@@ -123,7 +123,7 @@ func (w *patience) check() {
 		w.timer.Reset(w.limit)
 		return
 	}
-	w.cancel(&errPatience{w.limit})
+	w.cancel(&errPatience{"the broker confirmed nothing for", w.limit, "publish_timeout"})
 }
 
 func (w *patience) stop() {
@@ -133,11 +133,16 @@ func (w *patience) stop() {
 	}
 }
 
-// errPatience is why the context of a Publish without a deadline has ended.
-type errPatience struct{ limit time.Duration }
+// errPatience is why a context has ended whose limit is a parameter of the URL:
+// that of a Publish without a deadline, and that of Open.
+type errPatience struct {
+	what      string // goes before the limit
+	limit     time.Duration
+	parameter string
+}
 
 func (e *errPatience) Error() string {
-	return fmt.Sprintf("the broker confirmed nothing for %s (publish_timeout)", e.limit)
+	return fmt.Sprintf("%s %s (%s)", e.what, e.limit, e.parameter)
 }
 
 // Is makes it the deadline that the caller has not set.

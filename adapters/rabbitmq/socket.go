@@ -21,6 +21,7 @@ type socket struct {
 	conn    net.Conn
 	raw     net.Conn     // what conn runs over: closing it never waits, where TLS would still send a goodbye
 	timeout atomic.Int64 // nanoseconds that one read or write may take; 0 is no limit
+	first   atomic.Int32 // the first byte that came, plus 1; 0 while none has
 
 	mu      sync.Mutex
 	failure error // the first one, which is the cause of all others
@@ -51,7 +52,20 @@ func (s *socket) Read(p []byte) (int, error) {
 	if err != nil {
 		return n, s.fail(err)
 	}
+	if n > 0 && s.first.Load() == 0 {
+		s.first.Store(int32(p[0]) + 1)
+	}
 	return n, nil
+}
+
+// methodFrame is how AMQP's frames of that type begin, and with one of them
+// begins what a broker says.
+const methodFrame = 1
+
+// isGarbage says whether something came which is no AMQP.
+func (s *socket) isGarbage() bool {
+	first := s.first.Load()
+	return first != 0 && first != methodFrame+1
 }
 
 // Write fails when the peer took nothing for too long.
