@@ -2,7 +2,7 @@ package memory
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -67,7 +67,7 @@ func New(opts ...Option) *Broker {
 
 func open(_ context.Context, u *url.URL) (messaging.Broker, error) {
 	if u.User != nil || u.Host != "" || u.Opaque != "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
-		return nil, errors.New("open memory://: it takes no user, host, path or parameters; write memory:// alone")
+		return nil, fmt.Errorf("open memory://: %w: it takes no user, host, path or parameters; write memory:// alone", messaging.ErrURL)
 	}
 	return New(), nil
 }

@@ -70,7 +70,7 @@ func Open(ctx context.Context, url string, opts ...Option) (*Broker, error) {
 func openURL(ctx context.Context, u *url.URL, opts ...Option) (*Broker, error) {
 	c, err := newConfig(u, opts)
 	if err != nil {
-		return nil, fmt.Errorf("open RabbitMQ: %s URL: %w", u.Scheme, err)
+		return nil, fmt.Errorf("open RabbitMQ: %w: %w", messaging.ErrURL, err)
 	}
 	g, err := firstConnection(ctx, c)
 	if err != nil {

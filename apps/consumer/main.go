@@ -54,11 +54,12 @@ func main() {
 }
 
 func flags() []urfave.Flag {
+	topic := cli.TopicFlag()
 	return []urfave.Flag{
 		cli.URLFlag(cli.DefaultURL, "amqp://localhost:5672/, as its user guest"),
-		cli.QueueFlag("", consumer.DefaultQueue),
+		cli.QueueFlag("", consumer.DefaultQueue, topic),
 		cli.DeclareFlag(),
-		cli.TopicFlag(),
+		topic,
 		&urfave.StringFlag{
 			Name: "group", Aliases: []string{"g"}, Category: cli.CategoryBroker, DefaultText: "none, private to this consumer",
 			Usage:     "`NAME` of the topic's group to consume for, created where there is none",

@@ -45,7 +45,7 @@ func main() {
 func flags() []urfave.Flag {
 	return []urfave.Flag{
 		cli.URLFlag("memory://", "memory://"),
-		cli.QueueFlag("", "hello in memory, elsewhere one of its own"),
+		cli.QueueFlag("", "hello in memory, elsewhere one of its own", nil),
 		&urfave.IntFlag{
 			Name: "workers", Category: cli.CategoryMessages, Value: 2, Validator: cli.AtLeast(1),
 			Usage: "share the messages between `N` workers",

@@ -50,11 +50,12 @@ func main() {
 }
 
 func flags() []urfave.Flag {
+	topic := cli.TopicFlag()
 	return []urfave.Flag{
 		cli.URLFlag(cli.DefaultURL, "amqp://localhost:5672/, as its user guest"),
-		cli.QueueFlag("", producer.DefaultQueue),
+		cli.QueueFlag("", producer.DefaultQueue, topic),
 		cli.DeclareFlag(),
-		cli.TopicFlag(),
+		topic,
 		&urfave.StringFlag{
 			Name: "key", Aliases: []string{"k"}, Category: cli.CategoryMessages, Validator: cli.NotEmpty,
 			Usage: "routing `KEY` of every message to a topic: words separated by dots",

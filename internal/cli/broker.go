@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,8 +57,18 @@ func WithBroker(ctx context.Context, url string, timeout time.Duration, f func(m
 	return err
 }
 
+// open opens the broker. What cannot be opened because of the URL is a usage
+// error; a broker that does not answer is none.
 func open(ctx context.Context, url string, timeout time.Duration) (messaging.Broker, error) {
+	if u, err := messaging.ParseURL(url); err == nil && !slices.Contains(messaging.Schemes(), u.Scheme) {
+		return nil, Usagef("--url (MESSAGING_URL) begins with %s://; this program knows %s",
+			u.Scheme, strings.Join(messaging.Schemes(), ":// and ")+"://")
+	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return messaging.Open(ctx, url)
+	broker, err := messaging.Open(ctx, url)
+	if errors.Is(err, messaging.ErrURL) {
+		return nil, Usagef("--url (MESSAGING_URL): %w", err)
+	}
+	return broker, err
 }

@@ -52,8 +52,15 @@ func TestWithBrokerThatCannotBeOpened(t *testing.T) {
 		t.Error("called")
 		return nil
 	})
-	if err == nil || !strings.Contains(err.Error(), "none://") || strings.Contains(err.Error(), "secret") {
-		t.Errorf("error is %v", err)
+	want := "--url (MESSAGING_URL) begins with none://; this program knows memory://"
+	if usage := (*UsageError)(nil); !errors.As(err, &usage) || err.Error() != want {
+		t.Errorf("error is %v, want the usage error %s", err, want)
+	}
+	for _, url := range []string{"", "memory", "memory://host", "amqp://user:sec ret@host"} {
+		err := WithBroker(t.Context(), url, time.Second, func(messaging.Broker) error { return nil })
+		if usage := (*UsageError)(nil); !errors.As(err, &usage) || !strings.Contains(err.Error(), "--url") {
+			t.Errorf("%q: error is %v, want a usage error", url, err)
+		}
 	}
 }
 
@@ -92,6 +99,17 @@ func TestPrepareQueue(t *testing.T) {
 				t.Errorf("afterwards: %v", err)
 			}
 		})
+	}
+}
+
+func TestPrepareQueueThatNobodyMayDeclare(t *testing.T) {
+	b := memory.New()
+	defer b.Close(t.Context())
+	for _, how := range []Declare{DeclareMissing, DeclareTutorial} {
+		err := PrepareQueue(t.Context(), b, "amq.mine", how)
+		if usage := (*UsageError)(nil); !errors.As(err, &usage) || !strings.HasPrefix(err.Error(), `--queue is "amq.mine"; `) {
+			t.Errorf("%s: error is %v, want a usage error about --queue", how, err)
+		}
 	}
 }
 

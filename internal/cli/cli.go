@@ -50,10 +50,14 @@ func run(ctx context.Context, cmd *urfave.Command, args []string) int {
 	}
 	err := cmd.Run(ctx, args)
 	if err != nil && !started { // in reading the command line
-		err = &UsageError{err}
+		err = &UsageError{errors.New(twoDashes.ReplaceAllString(err.Error(), "$1--$2"))}
 	}
 	return report(cmd, err)
 }
+
+// twoDashes finds the flags in the flag parser's errors, which it writes with
+// one dash, or with none where the value is from the environment.
+var twoDashes = regexp.MustCompile(`( for flag |not defined: )-?([a-z][a-z-]+)`)
 
 // UsageError is a command line that cannot be right.
 type UsageError struct{ Err error }

@@ -18,10 +18,11 @@ import _ "pgregory.net/rapid" // its flags: go test ./... -rapid.checks=N gives 
 // program is a command that does what action says.
 func program(action urfave.ActionFunc) (cmd *urfave.Command, stdout, stderr *bytes.Buffer) {
 	stdout, stderr = &bytes.Buffer{}, &bytes.Buffer{}
+	topic := TopicFlag()
 	return &urfave.Command{
 		Name: "program", Action: action, Writer: stdout, ErrWriter: stderr,
 		Flags: []urfave.Flag{
-			URLFlag(DefaultURL, "localhost"), QueueFlag("hello", ""), DeclareFlag(), QuietFlag(), VerboseFlag(),
+			URLFlag(DefaultURL, "localhost"), QueueFlag("hello", "", topic), topic, DeclareFlag(), QuietFlag(), VerboseFlag(),
 			&urfave.IntFlag{Name: "n", Validator: AtLeast(1)},
 			&urfave.DurationFlag{Name: "d", Validator: Positive},
 			&urfave.StringSliceFlag{Name: "list"},
@@ -41,14 +42,15 @@ func TestExitStatus(t *testing.T) {
 		{"fine", nil, nil, StatusOK, ""},
 		{"failure", nil, failing, StatusFailed, "program: it failed\n"},
 		{"usage found by the action", nil, Usagef("--a and --b"), StatusUsage, "program: --a and --b\nprogram --help"},
-		{"unknown flag", []string{"--nope"}, nil, StatusUsage, "-nope"},
+		{"unknown flag", []string{"--nope"}, nil, StatusUsage, "not defined: --nope\n"},
 		{"no number", []string{"--n", "x"}, nil, StatusUsage, `"x" for flag -n`},
 		{"negative number", []string{"--n", "-1"}, nil, StatusUsage, "for flag -n: must be at least 1"},
 		{"zero duration", []string{"--d", "0s"}, nil, StatusUsage, "for flag -d: must be more than 0"},
 		{"missing value", []string{"--n"}, nil, StatusUsage, "--n"},
-		{"empty queue", []string{"--queue", ""}, nil, StatusUsage, "-queue"},
-		{"queue with a control character", []string{"--queue", "a\nb"}, nil, StatusUsage, "-queue"},
-		{"overlong queue", []string{"--queue", strings.Repeat("q", 256)}, nil, StatusUsage, "-queue"},
+		{"empty queue", []string{"--queue", ""}, nil, StatusUsage, `"" for flag --queue: the name is empty`},
+		{"empty topic", []string{"-t", ""}, nil, StatusUsage, `"" for flag -t: the name is empty`},
+		{"queue with a control character", []string{"--queue", "a\nb"}, nil, StatusUsage, "for flag --queue: the name has a control"},
+		{"overlong queue", []string{"--queue", strings.Repeat("q", 256)}, nil, StatusUsage, "for flag --queue: the name has 256 bytes"},
 		{"unknown way to declare", []string{"--declare", "x"}, nil, StatusUsage, "must be missing, tutorial or never"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -72,6 +74,30 @@ func TestEnvironmentIsChecked(t *testing.T) {
 	}
 	if !strings.Contains(stderr.String(), "MESSAGING_QUEUE") {
 		t.Errorf("standard error does not name the variable: %q", stderr)
+	}
+	if !strings.Contains(stderr.String(), "for flag --queue") {
+		t.Errorf("standard error does not name the flag: %q", stderr)
+	}
+}
+
+func TestCommandLineWinsOverEnvironment(t *testing.T) {
+	t.Setenv("MESSAGING_QUEUE", "from the environment")
+	for _, test := range []struct{ args, want string }{
+		{"program", "from the environment, "},
+		{"program --queue q", "q, "},
+		{"program --topic t", ", t"},
+		{"program --topic t --queue q", "q, t"}, // for the program to refuse
+	} {
+		cmd, _, _ := program(func(_ context.Context, cmd *urfave.Command) error {
+			if got := cmd.String("queue") + ", " + cmd.String("topic"); got != test.want {
+				t.Errorf("%s: queue and topic are %q, want %q", test.args, got, test.want)
+			}
+			return nil
+		})
+		cmd.Flags[1] = QueueFlag("", "", cmd.Flags[2])
+		if status := run(t.Context(), cmd, strings.Fields(test.args)); status != StatusOK {
+			t.Errorf("%s: status is %d", test.args, status)
+		}
 	}
 }
 

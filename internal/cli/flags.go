@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	urfave "github.com/urfave/cli/v3"
@@ -32,14 +33,44 @@ func URLFlag(value, shownDefault string) urfave.Flag {
 	}
 }
 
-// QueueFlag is --queue.
-func QueueFlag(value, shownDefault string) urfave.Flag {
+// QueueFlag is --queue. topic is the program's --topic, nil where it has none.
+func QueueFlag(value, shownDefault string, topic urfave.Flag) urfave.Flag {
 	return &urfave.StringFlag{
 		Name: "queue", Aliases: []string{"q"}, Category: CategoryBroker, Value: value, DefaultText: shownDefault,
-		Sources:   urfave.EnvVars("MESSAGING_QUEUE"),
+		Sources:   urfave.NewValueSourceChain(queueVariable{urfave.EnvVar(queueEnv), topic}),
 		Usage:     "`NAME` of the queue",
-		Validator: func(name string) error { return messaging.Queue(name).Validate() },
+		Validator: func(name string) error { return inFlag("the name", messaging.Queue(name).Validate()) },
 	}
+}
+
+const queueEnv = "MESSAGING_QUEUE"
+
+// queueVariable is the environment variable, which is not there where --topic
+// was given: the command line wins.
+type queueVariable struct {
+	urfave.ValueSource
+	topic urfave.Flag
+}
+
+func (v queueVariable) Lookup() (string, bool) {
+	if v.topic != nil && v.topic.IsSet() {
+		return "", false
+	}
+	return v.ValueSource.Lookup()
+}
+
+// IsFromEnv implements [urfave.EnvValueSource], for the help.
+func (queueVariable) IsFromEnv() bool { return true }
+
+// Key implements [urfave.EnvValueSource].
+func (queueVariable) Key() string { return queueEnv }
+
+// inFlag says of an error about a name what the user calls it.
+func inFlag(flag string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(strings.NewReplacer("QueueSpec.Name", flag, "Address.Name", flag).Replace(err.Error()))
 }
 
 // TopicFlag is --topic.
@@ -47,7 +78,7 @@ func TopicFlag() urfave.Flag {
 	return &urfave.StringFlag{
 		Name: "topic", Aliases: []string{"t"}, Category: CategoryBroker,
 		Usage:     "`NAME` of a topic, instead of a queue",
-		Validator: func(name string) error { return messaging.Topic(name).Validate() },
+		Validator: func(name string) error { return inFlag("the name", messaging.Topic(name).Validate()) },
 	}
 }
 

@@ -40,16 +40,16 @@ func CheckTarget(queue, topic string, d Declare) error {
 	switch {
 	case topic == "":
 		if err := messaging.Queue(queue).Validate(); err != nil {
-			return Usagef("--queue: %w", err)
+			return &UsageError{inFlag("--queue", err)}
 		}
 		return nil
 	case queue != "":
-		return Usagef("--queue (MESSAGING_QUEUE) and --topic contradict each other; give one of them")
+		return Usagef("--queue and --topic contradict each other; give one of them")
 	case d != "":
 		return Usagef("--declare and --topic contradict each other: it is about queues")
 	}
 	if err := messaging.Topic(topic).Validate(); err != nil {
-		return Usagef("--topic: %w", err)
+		return &UsageError{inFlag("--topic", err)}
 	}
 	return nil
 }
@@ -57,7 +57,7 @@ func CheckTarget(queue, topic string, d Declare) error {
 // PrepareQueue makes sure that the queue is there.
 func PrepareQueue(ctx context.Context, m messaging.Manager, name string, d Declare) error {
 	if d == DeclareTutorial {
-		err := m.Declare(ctx, messaging.QueueSpec{Name: name, Transient: true})
+		err := declare(ctx, m, messaging.QueueSpec{Name: name, Transient: true})
 		if errors.Is(err, messaging.ErrMismatch) {
 			return fmt.Errorf("%w; delete the queue, or use it as it is with --declare %s", err, DeclareMissing)
 		}
@@ -70,9 +70,17 @@ func PrepareQueue(ctx context.Context, m messaging.Manager, name string, d Decla
 	if d == DeclareNever {
 		return fmt.Errorf("%w; --declare %s creates it", err, DeclareMissing)
 	}
-	err = m.Declare(ctx, messaging.QueueSpec{Name: name})
+	err = declare(ctx, m, messaging.QueueSpec{Name: name})
 	if errors.Is(err, messaging.ErrMismatch) {
 		return nil // somebody was faster, and it is used as it is
 	}
 	return err
+}
+
+// declare declares a queue. One that nobody may declare is a usage error.
+func declare(ctx context.Context, m messaging.Manager, q messaging.QueueSpec) error {
+	if err := q.Validate(); err != nil {
+		return &UsageError{inFlag("--queue", err)}
+	}
+	return m.Declare(ctx, q)
 }

@@ -114,7 +114,8 @@ func named(err error) error {
 	if err == nil {
 		return nil
 	}
-	flags := strings.NewReplacer("Source.Keys", "--key", "Source.Group", "--group", "Source.Retry.DeadLetter", "--dead-letter")
+	flags := strings.NewReplacer("Source.Keys", "--key", "Source.Group", "--group",
+		"Source.Retry.DeadLetter.Name", "--dead-letter", "Source.Retry.DeadLetter", "--dead-letter", "Address.Name", "--dead-letter")
 	return cli.Usagef("%s", flags.Replace(err.Error()))
 }
 
@@ -176,7 +177,7 @@ func (o Options) validateRetry() error {
 	}
 	if !o.Retry.DeadLetter.IsZero() {
 		if err := o.Retry.DeadLetter.Validate(); err != nil {
-			return cli.Usagef("--dead-letter: %w", err)
+			return named(err)
 		}
 	}
 	source := o.withDefaults().source()

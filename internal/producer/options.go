@@ -95,6 +95,10 @@ func (o Options) validateMessage() error {
 	case o.TTL < 0 || o.TTL > messaging.MaxTTL:
 		return cli.Usagef("--ttl is %s; it must be between 0 and %s", o.TTL, messaging.MaxTTL)
 	}
+	if o.Delay > 0 && o.TTL > 0 && o.Delay >= o.TTL {
+		return cli.Usagef("--delay %s and --ttl %s contradict each other: "+
+			"no message would be delivered, since its time is over before its delay", o.Delay, o.TTL)
+	}
 	for key := range o.Headers {
 		if err := validateKey(key); err != nil {
 			return err

@@ -461,6 +461,7 @@ func TestBadOptions(t *testing.T) {
 		{Options{Rate: math.NaN()}, []string{"--rate"}},
 		{Options{Rate: math.Inf(1)}, []string{"--rate"}},
 		{Options{Timeout: -1}, []string{"--timeout"}},
+		{Options{Delay: time.Second, TTL: time.Second}, []string{"--delay 1s", "--ttl 1s", "contradict"}},
 		{Options{ContentType: long}, []string{"--content-type"}},
 		{Options{Headers: map[string]string{"": "v"}}, []string{"--header", "empty key"}},
 		{Options{Headers: map[string]string{long: "v"}}, []string{"--header"}},

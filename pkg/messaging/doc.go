@@ -62,8 +62,8 @@
 // # Errors
 //
 // Failures wrap one of the sentinels ErrClosed, ErrUnroutable, ErrRejected,
-// ErrUnconfirmed, ErrBlocked, ErrTooLarge, ErrEmpty, ErrSettled, ErrNotFound or
-// ErrMismatch. Publish returns a [*PublishError]. Arguments that cannot be
+// ErrUnconfirmed, ErrBlocked, ErrTooLarge, ErrEmpty, ErrSettled, ErrNotFound,
+// ErrMismatch or ErrURL. Publish returns a [*PublishError]. Arguments that cannot be
 // right (a nil message, a negative duration, an empty name) are refused by the
 // call itself, before anything is sent, in a sentence that names the field.
 //

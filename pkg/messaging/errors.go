@@ -32,6 +32,10 @@ var (
 	ErrSettled = errors.New("already settled")
 	// ErrNotFound: there is no queue or topic of that name.
 	ErrNotFound = errors.New("not found")
+	// ErrURL: the URL cannot be used, and nothing was tried: its form is wrong,
+	// no adapter that is imported knows its scheme, or the adapter takes no such
+	// host or parameter.
+	ErrURL = errors.New("unusable URL")
 	// ErrMismatch: the queue exists with other properties than those asked
 	// for. The error around it names the property.
 	ErrMismatch = errors.New("exists with other properties")

@@ -2,7 +2,6 @@ package messaging
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -35,13 +34,21 @@ func Register(scheme string, open func(context.Context, *url.URL) (Broker, error
 	adapters[scheme] = open
 }
 
+// Schemes are the URL schemes of the adapters that are imported, sorted.
+func Schemes() []string {
+	adaptersMu.RLock()
+	defer adaptersMu.RUnlock()
+	return slices.Sorted(maps.Keys(adapters))
+}
+
 // Open opens the Broker that a URL names: "memory://", or
 // "amqp://user:password@host1,host2/vhost?heartbeat=10s". The adapter's package
 // must be imported, if only for its side effect:
 //
 //	import _ "github.com/warrenmq/warren/adapters/rabbitmq"
 //
-// Who opens closes. No error shows the URL's password.
+// Who opens closes. A URL that cannot be used is ErrURL. No error shows the
+// URL's password.
 func Open(ctx context.Context, rawURL string) (Broker, error) {
 	u, err := ParseURL(rawURL)
 	if err != nil {
@@ -49,11 +56,10 @@ func Open(ctx context.Context, rawURL string) (Broker, error) {
 	}
 	adaptersMu.RLock()
 	open, known := adapters[u.Scheme]
-	schemes := slices.Sorted(maps.Keys(adapters))
 	adaptersMu.RUnlock()
 	if !known {
-		return nil, fmt.Errorf("open: no adapter for %s:// among those imported (%s); import the adapter's package, "+
-			"for example _ \"github.com/warrenmq/warren/adapters/rabbitmq\"", u.Scheme, strings.Join(schemes, ", "))
+		return nil, fmt.Errorf("open: %w: no adapter for %s:// among those imported (%s); import the adapter's package, "+
+			"for example _ \"github.com/warrenmq/warren/adapters/rabbitmq\"", ErrURL, u.Scheme, strings.Join(Schemes(), ", "))
 	}
 	return open(ctx, u)
 }
@@ -62,12 +68,12 @@ func Open(ctx context.Context, rawURL string) (Broker, error) {
 // which net/url refuses: the Host of what it returns is all of them, separated
 // by commas. It is for adapters with an Open of their own.
 //
-// Its errors do not quote the URL, because a password that is not escaped makes
+// Its errors are ErrURL and do not quote the URL, because a password that is not escaped makes
 // any part of it look like a host or a port.
 func ParseURL(raw string) (*url.URL, error) {
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if raw == "" || !ok || scheme == "" {
-		return nil, errors.New("the broker's URL must look like memory:// or amqp://user:password@host:5672/vhost")
+		return nil, fmt.Errorf("%w: it must look like memory:// or amqp://user:password@host:5672/vhost", ErrURL)
 	}
 	authority, path := rest, ""
 	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
@@ -79,13 +85,13 @@ func ParseURL(raw string) (*url.URL, error) {
 	}
 	for host := range strings.SplitSeq(hosts, ",") {
 		if _, err := url.Parse(scheme + "://" + user + host + path); err != nil || (host == "" && hosts != "") {
-			return nil, fmt.Errorf("the %s:// URL cannot be parsed: every host must be NAME or NAME:PORT, and special "+
-				"characters in user and password must be percent-encoded "+encoded, printable(scheme))
+			return nil, fmt.Errorf("%w: the %s:// URL cannot be parsed: every host must be NAME or NAME:PORT, and special "+
+				"characters in user and password must be percent-encoded "+encoded, ErrURL, printable(scheme))
 		}
 	}
 	u, err := url.Parse(scheme + "://" + user + path)
 	if err != nil {
-		return nil, fmt.Errorf("the %s:// URL cannot be parsed: what follows the host must be percent-encoded "+encoded, printable(scheme))
+		return nil, fmt.Errorf("%w: what follows the host of the %s:// URL must be percent-encoded "+encoded, ErrURL, printable(scheme))
 	}
 	u.Host = hosts
 	return u, nil

@@ -62,7 +62,7 @@ func TestOpenRefuses(t *testing.T) {
 		"s3cret stuff://h":                "cannot be parsed",
 	} {
 		_, err := messaging.Open(t.Context(), raw)
-		if err == nil || !strings.Contains(err.Error(), want) {
+		if !errors.Is(err, messaging.ErrURL) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v; want an error with %q", raw, err, want)
 			continue
 		}
