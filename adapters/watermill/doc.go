@@ -55,7 +55,8 @@
 //     retry is held unacknowledged, counts for Prefetch, and holds up others
 //     where the Pub/Sub hands out one at a time. When the subscription ends it
 //     goes back at once, and that attempt is forgotten.
-//   - Redelivered is always false. A Nack is a redelivery that nobody counts.
+//   - Redelivered is true for what is tried again, and otherwise false: a Nack
+//     is a redelivery that nobody counts.
 //   - Topics, groups and keys, and Bind, Inspect, Purge and Delete return errors
 //     that wrap [errors.ErrUnsupported]; a Manager (WithManager) helps with the
 //     last four. Declare can initialize a topic, and not ask for properties.

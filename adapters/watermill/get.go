@@ -60,8 +60,7 @@ func (b *Broker) get(ctx context.Context, src messaging.Source) (*job, error) {
 	if err != nil {
 		return nil, errors.Join(err, in.leave())
 	}
-	s.slots <- struct{}{}
-	return newJob(in, m), nil
+	return newJob(in, m, in.room()), nil
 }
 
 // first waits for a message that has not expired.

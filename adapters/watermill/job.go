@@ -14,26 +14,28 @@ import (
 type job struct {
 	s        *subscription
 	in       *intake
+	room     chan struct{} // is given up by receiving from it
 	raw      *message.Message
 	received received
 	delivery messaging.Delivery
 	attempt  int // of delivery, which the handler may change
 }
 
-// newJob holds m: the Pub/Sub waits for what becomes of it.
-func newJob(in *intake, m *message.Message) *job {
+// newJob holds m: the Pub/Sub waits for what becomes of it. room is what it
+// takes up.
+func newJob(in *intake, m *message.Message, room chan struct{}) *job {
 	in.hold()
 	below, ours := DeliveryFromContext(m.Context()) // from a Subscriber of this package, which knows more
 	if ours && m.Metadata[MetadataTime] == "" {
 		m.Metadata.Set(MetadataTime, msOf(below.Time))
 	}
-	j := &job{s: in.s, in: in, raw: m, received: decode(m)}
+	j := &job{s: in.s, in: in, room: room, raw: m, received: decode(m)}
 	j.attempt = j.received.failures + 1
 	j.delivery = messaging.Delivery{
 		Message:     j.received.Message,
 		From:        in.s.src.Address,
 		Attempt:     j.attempt,
-		Redelivered: below.Redelivered,
+		Redelivered: below.Redelivered || j.attempt > 1,
 	}
 	return j
 }
@@ -61,7 +63,7 @@ func (j *job) end(ack bool) {
 	} else {
 		j.raw.Nack()
 	}
-	<-j.s.slots
+	<-j.room
 	if ctx := j.raw.Context(); ctx.Done() != nil {
 		context.AfterFunc(ctx, j.in.release)
 	} else {

@@ -23,7 +23,7 @@ type subscription struct {
 	cancel context.CancelCauseFunc // ends the intake
 
 	jobs    chan messaging.Job
-	slots   chan struct{}   // one for each message that is held, see Source.Prefetch
+	shared  chan struct{}   // room for held messages, see [intake.room]
 	intakes context.Context // ends what is left of the Watermill subscriptions
 	cut     context.CancelFunc
 	feeds   sync.WaitGroup // one for each Watermill subscription
@@ -74,8 +74,8 @@ func (b *Broker) newSubscription(ctx context.Context, src messaging.Source) (*su
 		topic: topic,
 		dead:  dead,
 		jobs:  make(chan messaging.Job),
-		slots: make(chan struct{}, src.Prefetch),
 	}
+	s.shared = make(chan struct{}, src.Prefetch-s.width())
 	s.intakes, s.cut = context.WithCancel(context.WithoutCancel(ctx))
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	return s, nil
@@ -112,10 +112,7 @@ func (s *subscription) start() error {
 	if err := s.b.initialize(s.src.Retry.DeadLetter); err != nil {
 		return fmt.Errorf("prepare the dead letters: %w", err)
 	}
-	n := 1
-	if s.b.competing && s.src.OrderBy == nil {
-		n = s.src.Concurrency
-	}
+	n := s.width()
 	s.missing.Store(int64(n))
 	for range n {
 		in, err := s.open()
@@ -125,6 +122,14 @@ func (s *subscription) start() error {
 		s.feeds.Go(func() { s.feed(in) })
 	}
 	return nil
+}
+
+// width is how many Watermill subscriptions there are: not more than Prefetch.
+func (s *subscription) width() int {
+	if s.b.competing && s.src.OrderBy == nil {
+		return s.src.Concurrency
+	}
+	return 1
 }
 
 // opened counts a Watermill subscription that is open, and says so when all are.
@@ -171,7 +176,9 @@ func (s *subscription) finish() error {
 // feed hands the messages of a Watermill subscription to the workers, and opens
 // another where it ends by itself.
 func (s *subscription) feed(in *intake) {
+	own := in.own
 	for in != nil {
+		in.own = own // messages of the one before may still take it
 		s.opened()
 		if s.forward(in) {
 			in.cancel()
@@ -186,17 +193,16 @@ func (s *subscription) feed(in *intake) {
 // says whether the Watermill Subscriber has closed the channel.
 func (s *subscription) forward(in *intake) (closed bool) {
 	for {
-		select {
-		case s.slots <- struct{}{}:
-		case <-s.ctx.Done():
+		room := in.room()
+		if room == nil {
 			return false
 		}
 		m, ok := s.receive(in)
 		if m == nil {
-			<-s.slots
+			<-room
 			return !ok
 		}
-		j := newJob(in, m)
+		j := newJob(in, m, room)
 		if j.received.expired() {
 			j.Settle(messaging.Decision{Action: messaging.Acknowledge})
 			continue
@@ -271,6 +277,7 @@ type intake struct {
 	messages <-chan *message.Message
 	ctx      context.Context // the Watermill subscription's
 	cancel   context.CancelFunc
+	own      chan struct{} // room for one held message
 
 	mu     sync.Mutex
 	held   int // messages that the Pub/Sub waits for
@@ -284,7 +291,28 @@ func (s *subscription) open() (*intake, error) {
 		cancel()
 		return nil, err
 	}
-	return &intake{s: s, messages: messages, ctx: ctx, cancel: cancel}, nil
+	return &intake{s: s, messages: messages, ctx: ctx, cancel: cancel, own: make(chan struct{}, 1)}, nil
+}
+
+// room takes up room for one more held message, and returns what to receive
+// from to give it up; nil when no more messages are wanted. All together there
+// is room for Source.Prefetch of them, but some of it is each intake's own: a
+// Pub/Sub that hands out one message at a time leaves the intakes waiting whose
+// message is being handled, and they must not take it all.
+func (in *intake) room() chan struct{} {
+	select {
+	case in.own <- struct{}{}:
+		return in.own
+	default:
+	}
+	select {
+	case in.own <- struct{}{}:
+		return in.own
+	case in.s.shared <- struct{}{}:
+		return in.s.shared
+	case <-in.s.ctx.Done():
+		return nil
+	}
 }
 
 func (in *intake) end() {
