@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -164,6 +165,49 @@ func TestRequestClosed(t *testing.T) {
 	if err := ask(b, nil, to, "m"); !errors.Is(err, messaging.ErrClosed) {
 		t.Errorf("a request after Close: %v", err)
 	}
+}
+
+// TestRequesterClose: in whatever a request waits for, Close ends it with
+// ErrClosed, and no other follows.
+func TestRequesterClose(t *testing.T) {
+	node := rabbitmqtest.SharedNode(t)
+	proxy := rabbitmqtest.NewProxy(t, node.Addr())
+	b := openAt(t, proxy.URL(node.URL()))
+	to := declare(t, b)
+	closes := func(what string, r *messaging.Requester, begun func()) {
+		t.Helper()
+		answer := make(chan error, 1)
+		go func() { answer <- ask(b, r, to, "m") }()
+		begun()
+		for range 2 {
+			if err := r.Close(); err != nil {
+				t.Errorf("%s: Close returned %v", what, err)
+			}
+		}
+		for _, err := range []error{next(t, answer, "the end of the request"), ask(b, r, to, "m")} {
+			if !errors.Is(err, messaging.ErrClosed) || !strings.Contains(err.Error(), "the Requester is closed") {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	}
+	closes("the reply", messaging.NewRequester(b), func() { holds(t, b, to, 1) })
+	for range 100 { // at any moment of the beginning
+		closes("anything", messaging.NewRequester(b), runtime.Gosched)
+	}
+	if err := proxy.Refuse(true); err != nil {
+		t.Fatal(err)
+	}
+	g, err := b.consumeLink().await(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy.Cut()
+	next(t, g.lost, "the loss of the connection")
+	closes("the reply queue", messaging.NewRequester(b), runtime.Gosched)
+	if err := proxy.Refuse(false); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, b, to, &messaging.Message{}) // the Broker goes on
 }
 
 // TestReplyToNobody: the requester is gone, and the request is done.

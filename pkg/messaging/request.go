@@ -1,6 +1,7 @@
 package messaging
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,12 @@ func (e *ReplyError) Error() string { return fmt.Sprintf("%s replied: %s", e.Fro
 //
 // The error is a [*ReplyError] where the responder failed. When no reply came in
 // time it is ctx's error; the request may have been handled all the same.
+//
+// The queue that replies come to goes with the connection, and comes back with
+// the next under the same name. A reply that is sent in between, or was not
+// received before, is lost: nobody can tell that from a responder that is still
+// at work, so the request waits on until ctx ends, and then its error says that
+// the connection was lost meanwhile.
 func Request(ctx context.Context, b Broker, to Address, m *Message) (*Delivery, error) {
 	return requesterOf(b).Request(ctx, to, m)
 }
@@ -46,15 +53,27 @@ type Requester struct {
 
 	mu      sync.Mutex
 	session *session // nil where no request was sent yet, or the subscription has ended
+	closed  bool
 }
+
+// errRequesterClosed is why a request has ended when [Requester.Close] was
+// called. The Broker may live on.
+var errRequesterClosed error = requesterClosed{}
+
+type requesterClosed struct{}
+
+func (requesterClosed) Error() string        { return "the Requester is closed" }
+func (requesterClosed) Is(target error) bool { return target == ErrClosed }
 
 // session is one subscription to one reply queue.
 type session struct {
 	queue  Address
+	ctx    context.Context // ends when the Requester is closed
 	cancel context.CancelFunc
 	ready  chan struct{} // closed when replies can come
+	begun  atomic.Int64  // how often they could anew: each but the first comes after a loss
 	ended  chan struct{} // closed when the subscription has ended
-	err    error         // why, once ended
+	err    error         // why, once ended, where the Requester was not closed
 
 	mu      sync.Mutex
 	waiting map[string]chan *Delivery // by correlation ID
@@ -101,11 +120,12 @@ func forget(b Broker, r *Requester) {
 func (r *Requester) Late() int64 { return r.late.Load() }
 
 // Close ends the subscription to the replies and waits for that. Requests in
-// flight fail with ErrClosed.
+// flight fail with ErrClosed, and so do all that follow. The Broker stays open.
+// Close may be called more than once.
 func (r *Requester) Close() error {
 	r.mu.Lock()
 	s := r.session
-	r.session = nil
+	r.closed = true
 	r.mu.Unlock()
 	if s == nil {
 		return nil
@@ -166,42 +186,77 @@ func (r *Requester) request(ctx context.Context, to Address, m Message) (*Delive
 	if m.TTL == 0 || m.TTL > left {
 		m.TTL = min(left, MaxTTL)
 	}
-	if err := r.b.Publish(ctx, to, &m); err != nil {
+	begun := s.begun.Load()
+	if err := r.publish(ctx, s, to, &m); err != nil {
 		return nil, err
 	}
 	select {
 	case d := <-reply:
 		return d, nil
 	case <-ctx.Done():
+		if s.begun.Load() != begun {
+			return nil, fmt.Errorf("no reply: %w; the connection was lost meanwhile, and maybe a reply with it", ctx.Err())
+		}
 		return nil, fmt.Errorf("no reply: %w", ctx.Err())
 	case <-s.ended:
-		return nil, errors.Join(ErrClosed, s.err)
+		return nil, s.why()
 	}
+}
+
+// publish sends a request, for no longer than the Requester is open.
+func (r *Requester) publish(ctx context.Context, s *session, to Address, m *Message) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	err := r.b.Publish(ctx, to, m)
+	if err != nil && s.ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", errRequesterClosed, err)
+	}
+	return err
 }
 
 // start returns the session, once replies can come.
 func (r *Requester) start(ctx context.Context) (*session, error) {
-	r.mu.Lock()
-	s := r.session
-	if s == nil {
-		s = r.newSession()
-		r.session = s
+	s, err := r.open()
+	if err != nil {
+		return nil, err
 	}
-	r.mu.Unlock()
 	select {
 	case <-s.ready:
 		return s, nil
 	case <-s.ended:
-		return nil, fmt.Errorf("receive replies: %w", s.err)
+		return nil, s.why()
 	case <-ctx.Done():
 		return nil, fmt.Errorf("receive replies: %w", ctx.Err())
 	}
+}
+
+// open returns the session, a new one where there is none.
+func (r *Requester) open() (*session, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, errRequesterClosed
+	}
+	if r.session == nil {
+		r.session = r.newSession()
+	}
+	return r.session, nil
+}
+
+// why is the reason for the end of a session.
+func (s *session) why() error {
+	if s.ctx.Err() != nil {
+		return errRequesterClosed
+	}
+	return fmt.Errorf("receive replies: %w", s.err)
 }
 
 func (r *Requester) newSession() *session {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &session{
 		queue:   Queue("warren.reply." + NewID()),
+		ctx:     ctx,
 		cancel:  cancel,
 		ready:   make(chan struct{}),
 		ended:   make(chan struct{}),
@@ -210,18 +265,23 @@ func (r *Requester) newSession() *session {
 	go func() {
 		defer close(s.ended)
 		defer r.drop(s)
-		s.err = r.receive(ctx, s)
+		if err := r.receive(s); ctx.Err() == nil {
+			s.err = cmp.Or(err, ErrClosed)
+		}
 	}()
 	return s
 }
 
-func (r *Requester) receive(ctx context.Context, s *session) error {
-	if err := r.b.Declare(ctx, QueueSpec{Name: s.queue.Name(), Exclusive: true, AutoDelete: true}); err != nil {
+func (r *Requester) receive(s *session) error {
+	if err := r.b.Declare(s.ctx, QueueSpec{Name: s.queue.Name(), Exclusive: true, AutoDelete: true}); err != nil {
 		return err
 	}
-	var once sync.Once
-	src := Source{Address: s.queue, AutoAck: true, Ready: func() { once.Do(func() { close(s.ready) }) }}
-	return r.b.Subscribe(ctx, src, func(_ context.Context, d *Delivery) error {
+	ready := func() {
+		if s.begun.Add(1) == 1 {
+			close(s.ready)
+		}
+	}
+	return r.b.Subscribe(s.ctx, Source{Address: s.queue, AutoAck: true, Ready: ready}, func(_ context.Context, d *Delivery) error {
 		if !s.deliver(d) {
 			r.late.Add(1)
 			slog.Debug("dropped a reply that nobody waits for any more", "id", d.ID, "correlation", d.CorrelationID)

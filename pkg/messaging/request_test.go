@@ -210,6 +210,96 @@ func TestRequestAfterAConnectionWasLost(t *testing.T) {
 	})
 }
 
+// TestRequestInFlightOverALoss: a reply that comes after the loss arrives, and
+// where none comes, the error says that one may have been lost.
+func TestRequestInFlightOverALoss(t *testing.T) {
+	replies := false
+	slow := func(ctx context.Context, d *messaging.Delivery) (*messaging.Message, error) {
+		time.Sleep(time.Second)
+		if !replies {
+			<-ctx.Done()
+			return nil, messaging.Requeue(ctx.Err())
+		}
+		return upper(ctx, d)
+	}
+	for _, replies = range []bool{true, false} {
+		responder(t, slow, func(t *testing.T, b *memory.Broker) {
+			time.AfterFunc(500*time.Millisecond, func() { b.Disconnect(); b.Reconnect() })
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			d, err := messaging.Request(ctx, b, service, &messaging.Message{Body: []byte("x")})
+			switch {
+			case replies && (err != nil || string(d.Body) != "X"):
+				t.Errorf("the reply came after the loss: %v, %v", d, err)
+			case !replies && (!errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "the connection was lost meanwhile, and maybe a reply with it")):
+				t.Errorf("no reply came: %v", err)
+			}
+			ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if _, err := messaging.Request(ctx, b, service, &messaging.Message{}); !replies && strings.Contains(err.Error(), "lost") {
+				t.Errorf("nothing was lost: %v", err)
+			}
+			stopping, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+			defer cancel()
+			_ = b.Close(stopping) // cuts the responder
+		})
+	}
+}
+
+// TestRequesterClose: in whatever a request waits for, Close ends it with
+// ErrClosed, and no other follows.
+func TestRequesterClose(t *testing.T) {
+	for name, prepare := range map[string]func(b *memory.Broker){
+		"the reply":       func(*memory.Broker) {},
+		"the reply queue": func(b *memory.Broker) { b.Disconnect() },
+		"the request to be stored": func(b *memory.Broker) {
+			b.HoldConfirms()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			responder(t, nil, func(t *testing.T, b *memory.Broker) {
+				prepare(b)
+				r := messaging.NewRequester(b)
+				result := make(chan error, 1)
+				go func() {
+					_, err := r.Request(t.Context(), service, &messaging.Message{})
+					result <- err
+				}()
+				synctest.Wait()
+				for range 2 {
+					if err := r.Close(); err != nil {
+						t.Errorf("Close returned %v", err)
+					}
+				}
+				for what, err := range map[string]error{"in flight": <-result, "afterwards": second(r.Request(t.Context(), service, &messaging.Message{}))} {
+					if !errors.Is(err, messaging.ErrClosed) || !strings.Contains(err.Error(), "request to queue:service: the Requester is closed") {
+						t.Errorf("%s: %v", what, err)
+					}
+				}
+				b.Reconnect()
+				b.ReleaseConfirms()
+				if err := b.Publish(t.Context(), service, &messaging.Message{}); err != nil {
+					t.Errorf("the Broker goes on: %v", err)
+				}
+			})
+		})
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func TestRequesterCloseUnused(t *testing.T) {
+	responder(t, nil, func(t *testing.T, b *memory.Broker) {
+		r := messaging.NewRequester(b)
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := r.Request(t.Context(), service, &messaging.Message{}); !errors.Is(err, messaging.ErrClosed) {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
+}
+
 func TestRequestOnAClosedBroker(t *testing.T) {
 	responder(t, nil, func(t *testing.T, b *memory.Broker) {
 		result := make(chan error, 1)
@@ -221,7 +311,7 @@ func TestRequestOnAClosedBroker(t *testing.T) {
 		if err := b.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if err := <-result; !errors.Is(err, messaging.ErrClosed) {
+		if err := <-result; !errors.Is(err, messaging.ErrClosed) || !strings.Contains(err.Error(), "the broker is closed") {
 			t.Errorf("in flight: %v", err)
 		}
 		if _, err := messaging.Request(t.Context(), b, service, &messaging.Message{}); !errors.Is(err, messaging.ErrClosed) {
