@@ -20,8 +20,8 @@ demo: ## Producer and workers in one process, on the in-memory broker
 	@go run ./apps/hello
 
 .PHONY: test
-test: ## Everything under -race, against real RabbitMQ; installs what is missing (Debian, Ubuntu)
-	@internal/tools/install.sh $(BROKER) pika cc
+test: ## Everything under -race, against real RabbitMQ and PostgreSQL; installs what is missing (Debian, Ubuntu)
+	@internal/tools/install.sh $(BROKER) pika postgresql cc
 	@go run ./internal/tools/gotest -race -count=1 -timeout=20m ./...
 
 .PHONY: test-unit
@@ -30,7 +30,7 @@ test-unit: ## The tests that need no broker
 
 .PHONY: cover
 cover: ## Coverage of all tests, by function and as coverage.html
-	@internal/tools/install.sh $(BROKER) pika
+	@internal/tools/install.sh $(BROKER) pika postgresql
 	@go test -count=1 -timeout=20m -coverpkg=./... -coverprofile=coverage.out ./...
 	@go tool cover -html=coverage.out -o coverage.html
 	@go tool cover -func=coverage.out

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/warrenmq/warren/internal/child"
 )
 
 // stopTimeout is how long a node may take to stop in order before it is
@@ -50,8 +52,8 @@ type Node struct {
 	cookie  string
 	tempDir bool // Close removes the directory
 
-	mu   sync.Mutex // guards proc, and lets one start or stop happen at a time
-	proc *process   // nil while the node is down
+	mu   sync.Mutex     // guards proc, and lets one start or stop happen at a time
+	proc *child.Process // nil while the node is down
 }
 
 // Start starts a node and returns once it speaks AMQP, which takes about
@@ -151,12 +153,12 @@ func (n *Node) Stop() error {
 		return nil
 	}
 	p := n.proc
-	p.signal(syscall.SIGCONT) // a frozen node cannot stop
-	p.signal(syscall.SIGTERM)
+	p.Signal(syscall.SIGCONT) // a frozen node cannot stop
+	p.Signal(syscall.SIGTERM)
 	timeout := time.NewTimer(stopTimeout)
 	defer timeout.Stop()
 	select {
-	case <-p.done:
+	case <-p.Done:
 		n.proc = nil
 		return nil
 	case <-timeout.C:
@@ -178,8 +180,8 @@ func (n *Node) kill() {
 	if n.proc == nil {
 		return
 	}
-	n.proc.signal(syscall.SIGKILL)
-	<-n.proc.done
+	n.proc.Signal(syscall.SIGKILL)
+	<-n.proc.Done
 	n.proc = nil
 }
 
@@ -206,8 +208,7 @@ func (n *Node) Freeze() error {
 	if n.proc == nil {
 		return errors.New("freeze the RabbitMQ node: it is not running")
 	}
-	n.proc.signal(syscall.SIGSTOP)
-	awaitStopped(n.proc.pid)
+	n.proc.Freeze()
 	return nil
 }
 
@@ -218,7 +219,7 @@ func (n *Node) Thaw() error {
 	if n.proc == nil {
 		return errors.New("thaw the RabbitMQ node: it is not running")
 	}
-	n.proc.signal(syscall.SIGCONT)
+	n.proc.Signal(syscall.SIGCONT)
 	return nil
 }
 
@@ -251,7 +252,7 @@ func (n *Node) start(ctx context.Context) error {
 }
 
 // launch starts the process, with its output going to a file.
-func (n *Node) launch() (*process, error) {
+func (n *Node) launch() (*child.Process, error) {
 	out, err := os.OpenFile(n.path("output"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
@@ -259,12 +260,12 @@ func (n *Node) launch() (*process, error) {
 	defer out.Close()
 	cmd := n.command()
 	cmd.Stdout, cmd.Stderr = out, out
-	return startProcess(cmd, n.opts.Detached)
+	return child.Start(cmd, n.opts.Detached)
 }
 
 // awaitReady waits until the node answers on its port under its own name. The
 // name matters: another node may have taken the port first.
-func (n *Node) awaitReady(ctx context.Context, p *process) error {
+func (n *Node) awaitReady(ctx context.Context, p *child.Process) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -275,8 +276,8 @@ func (n *Node) awaitReady(ctx context.Context, p *process) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("it is not ready: %w", context.Cause(ctx))
-		case <-p.done:
-			return fmt.Errorf("it ended before it was ready: %w", p.err)
+		case <-p.Done:
+			return fmt.Errorf("it ended before it was ready: %w", p.Err())
 		case <-tick.C:
 		}
 	}

@@ -151,7 +151,7 @@ func TestNodeSurvivesTheThreadThatStartedIt(t *testing.T) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	select {
-	case <-n.proc.done:
+	case <-n.proc.Done:
 		t.Error("the node died with a thread of this process")
 	default:
 	}

@@ -4,6 +4,7 @@
 #
 #   rabbitmq   the broker, from the distribution (not started as a service)
 #   pika       the Python client, for the tests against the tutorial's programs
+#   postgresql the database, for the middleware that keeps its marks in one (not started as a service)
 #   cc         a C compiler, for the race detector
 #   debootstrap  another Debian in a folder, for the RabbitMQ that comes with it
 set -euo pipefail
@@ -13,6 +14,10 @@ have_rabbitmq() {
 }
 # The distribution's package serves its own Python only, which need not be the first in PATH.
 have_pika() { python3 -c 'import pika' 2>/dev/null || /usr/bin/python3 -c 'import pika' 2>/dev/null; }
+have_postgresql() {
+	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || compgen -G '/usr/pgsql-*/bin/initdb' >/dev/null ||
+		compgen -G '/opt/homebrew/opt/postgresql*/bin/initdb' >/dev/null || command -v initdb >/dev/null
+}
 # Only Linux needs one: elsewhere the race detector works without cgo.
 have_cc() { [ "$(go env GOOS)" != linux ] || { command -v "$(go env CC)" >/dev/null && [ -e /usr/include/stdlib.h ]; }; }
 
@@ -22,6 +27,7 @@ for want in "$@"; do
 	case $want in
 	rabbitmq) have_rabbitmq || { packages+=(rabbitmq-server); advice+=("RabbitMQ (macOS: brew install rabbitmq; Fedora: dnf install rabbitmq-server)"); } ;;
 	pika) have_pika || { packages+=(python3 python3-pika); advice+=("Python 3 with pika (pip install pika)"); } ;;
+	postgresql) have_postgresql || { packages+=(postgresql); advice+=("PostgreSQL (macOS: brew install postgresql; Fedora: dnf install postgresql-server)"); } ;;
 	cc) have_cc || { packages+=(gcc libc6-dev); advice+=("a C compiler, which go test -race needs (gcc)"); } ;;
 	debootstrap) # as root only, and not elsewhere: the parity page then says so
 		[ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || command -v debootstrap >/dev/null || packages+=(debootstrap) ;;
@@ -45,8 +51,9 @@ echo "Installing ${packages[*]} with ${sudo[*]:+sudo }apt-get."
 
 log=$(mktemp)
 policy=/usr/sbin/policy-rc.d
-new_rabbitmq=no new_erlang=no made_policy=no
+new_rabbitmq=no new_erlang=no new_postgresql=no made_policy=no
 [[ " ${packages[*]} " != *" rabbitmq-server "* ]] || new_rabbitmq=yes
+[[ " ${packages[*]} " != *" postgresql "* ]] || new_postgresql=yes
 command -v erl >/dev/null || new_erlang=yes
 
 clean_up() {
@@ -55,9 +62,9 @@ clean_up() {
 }
 trap clean_up EXIT
 
-# Tests start nodes of their own. A service would take port 5672 and memory,
+# Tests start servers of their own. A service would take a port and memory,
 # so the package is kept from starting it, now and at the next boot.
-if [ "$new_rabbitmq" = yes ] && [ ! -e "$policy" ]; then
+if [ "$new_rabbitmq$new_postgresql" != nono ] && [ ! -e "$policy" ]; then
 	made_policy=yes
 	printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee "$policy" >/dev/null
 	"${sudo[@]}" chmod 755 "$policy"
@@ -69,8 +76,10 @@ apt() {
 apt update
 apt install --yes --no-install-recommends "${packages[@]}"
 
-if [ "$new_rabbitmq" = yes ] && [ -d /run/systemd/system ]; then
-	units=(rabbitmq-server.service)
-	[ "$new_erlang" = no ] || units+=(epmd.socket epmd.service)
+units=()
+[ "$new_rabbitmq" = no ] || units+=(rabbitmq-server.service)
+[ "$new_rabbitmq$new_erlang" != yesyes ] || units+=(epmd.socket epmd.service)
+[ "$new_postgresql" = no ] || units+=(postgresql.service)
+if [ ${#units[@]} -gt 0 ] && [ -d /run/systemd/system ]; then
 	"${sudo[@]}" systemctl disable --now "${units[@]}" >/dev/null 2>&1 || true # a unit may not exist
 fi

@@ -1,12 +1,12 @@
 //go:build unix && !linux
 
-package rabbitmqtest
+package child
 
 import "syscall"
 
-// childAttr puts the child into a group of its own, so that signals reach all
+// attributes puts the child into a group of its own, so that signals reach all
 // of it and CTRL+C does not.
-func childAttr(detached bool) *syscall.SysProcAttr {
+func attributes(detached bool) *syscall.SysProcAttr {
 	if detached {
 		return &syscall.SysProcAttr{Setsid: true}
 	}
