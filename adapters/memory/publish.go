@@ -3,7 +3,6 @@ package memory
 import (
 	"cmp"
 	"context"
-	"fmt"
 
 	"github.com/warrenmq/warren/pkg/messaging"
 )
@@ -125,27 +124,7 @@ func (p *publication) note(i int, fault *Fault, err error) {
 }
 
 func (p *publication) tooLarge(m *messaging.Message) error {
-	if limit := p.b.maxMessageSize; len(m.Body) > limit {
-		return fmt.Errorf("body has %d bytes; the limit is %d: %w", len(m.Body), limit, messaging.ErrTooLarge)
-	}
-	if size := headersSize(m.Headers); size > maxHeadersSize {
-		return fmt.Errorf("headers have %d bytes; the limit is %d: %w", size, maxHeadersSize, messaging.ErrTooLarge)
-	}
-	return nil
-}
-
-// maxHeadersSize is what fits into a frame of RabbitMQ's 128 KiB next to the
-// longest properties.
-const maxHeadersSize = 127_000
-
-// headersSize is about how many bytes headers take on the wire.
-func headersSize(headers map[string]string) int {
-	const perHeader = 6 // the lengths of key and value, and the type
-	size := perHeader * len(headers)
-	for key, value := range headers {
-		size += len(key) + len(value)
-	}
-	return size
+	return messaging.CheckSize(m, p.b.maxMessageSize)
 }
 
 func (p *publication) fail(i int, err error) {

@@ -203,11 +203,41 @@ func redrivenCopy(raw *amqp.Delivery) amqp.Publishing {
 	return p
 }
 
-// deadCopy is raw for the dead-letter queue. It no longer expires.
-func deadCopy(raw *amqp.Delivery, from messaging.Address, attempt int, dec messaging.Decision) amqp.Publishing {
-	p := publishingOf(raw)
-	for key, value := range messaging.DeadLetterHeaders(from, attempt, dec) {
-		p.Headers[key] = value
+// deadCopy is j's message for the dead-letter queue. It no longer expires. Its
+// own headers come first: where they leave no room, the text of the error is
+// cut and of the other headers those are left out that do not fit, and last the
+// broker's record of earlier dead-lettering and who sent it. It then is what its sender could
+// send too.
+func deadCopy(j *job, from messaging.Address, dec messaging.Decision) amqp.Publishing {
+	p := publishingOf(&j.raw)
+	if checkFrame(&p, frameSize) != nil {
+		maps.DeleteFunc(p.Headers, func(key string, _ any) bool { return isDeath(key) || key == headerUserID })
+	}
+	if j.control.key != "" {
+		addHeader(&p, headerKey, j.control.key)
+	}
+	added := messaging.DeadLetterHeaders(from, j.attempt(), dec)
+	for _, key := range [...]string{messaging.HeaderDeadReason, messaging.HeaderDeadFrom,
+		messaging.HeaderDeadAttempts, messaging.HeaderDeadTime} {
+		addHeader(&p, key, added[key])
+	}
+	text := added[messaging.HeaderDeadError]
+	for !addHeader(&p, messaging.HeaderDeadError, text) && text != "" {
+		text = strings.ToValidUTF8(text[:len(text)/2], "")
 	}
 	return p
+}
+
+// addHeader sets a header, where there is room for it, and says whether there
+// was.
+func addHeader(p *amqp.Publishing, key, value string) bool {
+	old, was := p.Headers[key]
+	p.Headers[key] = value
+	if checkFrame(p, frameSize) == nil {
+		return true
+	}
+	if delete(p.Headers, key); was {
+		p.Headers[key] = old
+	}
+	return false
 }

@@ -14,10 +14,6 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// frameSize is what RabbitMQ offers by default. A message's headers must fit
-// into one frame.
-const frameSize = 131072
-
 // dialAny tries each host in turn and returns the first connection. The error
 // is a *hostsError.
 func dialAny(ctx context.Context, c *config, role string) (*generation, error) {
@@ -76,7 +72,8 @@ func dial(ctx context.Context, c *config, host, role string) (*generation, error
 		return nil, dialError(ctx, err)
 	}
 	stop := context.AfterFunc(ctx, s.cut)
-	conn, err := amqp.Open(s, amqpConfig(c, role))
+	t := &tuner{socket: s}
+	conn, err := amqp.Open(t, amqpConfig(c, role))
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
@@ -84,6 +81,7 @@ func dial(ctx context.Context, c *config, host, role string) (*generation, error
 		s.cut() // amqp091-go leaves its goroutines behind where the handshake failed
 		return nil, dialError(ctx, handshakeError(err, s))
 	}
+	conn.Config.FrameSize = t.agreed
 	s.limit(conn.Config.Heartbeat * 3 / 2)
 	return newGeneration(conn, s, host), nil
 }
@@ -120,7 +118,7 @@ func amqpConfig(c *config, role string) amqp.Config {
 	return amqp.Config{
 		SASL:       []amqp.Authentication{&login{PlainAuth: amqp.PlainAuth{Username: c.user, Password: c.password}, properties: properties}},
 		Vhost:      c.vhost,
-		FrameSize:  frameSize,
+		FrameSize:  largestRead,
 		Heartbeat:  c.heartbeat,
 		Locale:     "en_US",
 		Properties: properties,

@@ -141,62 +141,17 @@ func decode(marshaler wamqp.Marshaler, raw amqp.Delivery, c *control) (m messagi
 	return m, nil
 }
 
-// checkBody says whether the broker takes a body of that size.
-func checkBody(size, limit int) error {
-	if size > limit {
-		return fmt.Errorf("%w: the body has %d bytes; the limit is %d (max_message_size)", messaging.ErrTooLarge, size, limit)
-	}
-	return nil
-}
-
-// checkPublishing says whether the broker takes p. What cannot be written in
-// AMQP would cost the connection and everything that is on its way: all but
-// the body must fit into one frame.
+// checkPublishing says whether the broker takes p, which a Marshaler has made.
+// What cannot be written in AMQP would cost the connection and everything that
+// is on its way.
 func checkPublishing(p *amqp.Publishing, limit int) error {
-	if err := checkBody(len(p.Body), limit); err != nil {
+	if len(p.Body) > limit {
+		return fmt.Errorf("%w: with what the Marshaler has added, the body has %d bytes; the limit is %d", messaging.ErrTooLarge, len(p.Body), limit)
+	}
+	if err := checkFrame(p, frameSize-growth); err != nil {
 		return err
 	}
-	const properties = 14*(1+maxShort) + 64 // room for everything but the headers
-	if size := tableSize(p.Headers); size > frameSize-properties {
-		return fmt.Errorf("%w: the headers have %d bytes; the limit is %d", messaging.ErrTooLarge, size, frameSize-properties)
-	}
-	if len(p.Headers) > maxHeaders {
-		return fmt.Errorf("%w: there are %d headers; the limit is %d", messaging.ErrTooLarge, len(p.Headers), maxHeaders)
-	}
 	return checkProperties(p)
-}
-
-// maxHeaders leaves room for those that are added on the way: amqp091-go
-// closes a connection that brings it a table of more than 8192.
-const maxHeaders = 8000
-
-// tableSize is how many bytes a table takes on the wire (AMQP 0-9-1, section
-// 4.2.5.5).
-func tableSize(t amqp.Table) int {
-	size := 4
-	for key, value := range t {
-		size += 1 + len(key) + fieldSize(value)
-	}
-	return size
-}
-
-func fieldSize(v any) int {
-	switch v := v.(type) {
-	case string:
-		return 5 + len(v)
-	case []byte:
-		return 5 + len(v)
-	case amqp.Table:
-		return 1 + tableSize(v)
-	case []any:
-		size := 5
-		for _, value := range v {
-			size += fieldSize(value)
-		}
-		return size
-	default:
-		return 9 // the largest of the others
-	}
 }
 
 // checkProperties says whether AMQP can carry what a Marshaler made.

@@ -67,47 +67,62 @@ func (c *consumer) openWay(ctx context.Context, to messaging.Address, delay time
 }
 
 // place stores a copy of j's message where dec says, and waits until the
-// broker has confirmed that.
+// broker has confirmed that. A message that cannot be sent together with what a
+// retry notes in it is dead-lettered instead.
 func (b *Broker) place(ctx context.Context, w way, j *job, src messaging.Source, dec messaging.Decision) error {
-	p := copyOf(j, src, dec)
-	noteKey(&p, j.control.key)
+	o := copyOf(j, src, dec)
+	err := checkFrame(&o.publishing, frameSize)
+	if err != nil && dec.Action == messaging.Again {
+		dec = messaging.Decision{Action: messaging.DeadLetter, Reason: messaging.ReasonRejected,
+			Err: fmt.Errorf("it cannot be tried again: %w; %w", err, dec.Err)}
+		b.cfg.log.Warn("dead-lettering message that is too large to be tried again", "id", j.raw.MessageId,
+			"from", src.Address, "to", src.Retry.DeadLetter, "error", dec.Err)
+		o = copyOf(j, src, dec)
+		err = checkFrame(&o.publishing, frameSize)
+	}
 	switch {
+	case err != nil:
+		return err
 	case dec.Action == messaging.DeadLetter:
-		return b.placeDead(ctx, src.Retry.DeadLetter.Name(), p)
-	case dec.Action == messaging.Move:
-		return b.store(ctx, toQueue(dec.To.Name(), p))
-	case dec.Wait == 0:
-		return b.store(ctx, toQueue(j.queue, p))
+		return b.placeDead(ctx, o)
+	case dec.Action == messaging.Again && dec.Wait > 0:
+		if err := w.openWay(ctx, messaging.Queue(j.queue), dec.Wait); err != nil {
+			return explain(err)
+		}
 	}
-	if err := w.openWay(ctx, messaging.Queue(j.queue), dec.Wait); err != nil {
-		return explain(err)
-	}
-	return b.store(ctx, delayed(p, j.queue, dec.Wait))
+	return b.store(ctx, o)
 }
 
-// copyOf is j's message as it is to be where dec says.
-func copyOf(j *job, src messaging.Source, dec messaging.Decision) amqp.Publishing {
+// copyOf is j's message on its way to where dec says.
+func copyOf(j *job, src messaging.Source, dec messaging.Decision) outgoing {
 	switch dec.Action {
 	case messaging.DeadLetter:
-		return deadCopy(&j.raw, src.Queue(), j.attempt(), dec)
+		return toQueue(src.Retry.DeadLetter.Name(), deadCopy(j, src.Queue(), dec))
 	case messaging.Move:
-		return redrivenCopy(&j.raw)
-	default:
-		return retryCopy(&j.raw, &j.control, j.attempt(), time.Now())
+		p := redrivenCopy(&j.raw)
+		noteKey(&p, j.control.key)
+		return toQueue(dec.To.Name(), p)
 	}
+	p := retryCopy(&j.raw, &j.control, j.attempt(), time.Now())
+	noteKey(&p, j.control.key)
+	if dec.Wait > 0 {
+		return delayed(p, j.queue, dec.Wait)
+	}
+	return toQueue(j.queue, p)
 }
 
 // placeDead stores a dead letter. Where its queue was deleted meanwhile, it is
 // declared again.
-func (b *Broker) placeDead(ctx context.Context, queue string, p amqp.Publishing) error {
-	err := b.store(ctx, toQueue(queue, p))
+func (b *Broker) placeDead(ctx context.Context, o outgoing) error {
+	queue := o.key
+	err := b.store(ctx, o)
 	if !errors.Is(err, messaging.ErrUnroutable) {
 		return err
 	}
 	if err := b.ask(ctx, func(g *generation) error { return b.ensure(g, b.specOf(queue)) }); err != nil {
 		return fmt.Errorf("declare the dead-letter queue %s again: %w", queue, explain(err))
 	}
-	return b.store(ctx, toQueue(queue, p))
+	return b.store(ctx, o)
 }
 
 // toQueue is p on the way to a queue, by the exchange that knows all of them.

@@ -137,7 +137,7 @@ func notSent(err error) error {
 }
 
 func (b *Broker) outgoing(to messaging.Address, m *messaging.Message) (outgoing, error) {
-	if err := checkBody(len(m.Body), b.cfg.maxMessageSize); err != nil {
+	if err := messaging.CheckSize(m, b.cfg.maxMessageSize); err != nil {
 		return outgoing{}, err
 	}
 	p, err := encode(b.cfg.marshaler, m)

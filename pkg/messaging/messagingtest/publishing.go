@@ -451,20 +451,26 @@ func p8TooLarge(e *env) error {
 	if err != nil {
 		return err
 	}
-	big := text(strings.Repeat("x", e.rig.MaxSize+1))
-	err = e.b.Publish(e.ctx, q, text("a"), big, text("b"))
+	body := text(strings.Repeat("x", e.rig.MaxSize+1))
+	headers := &messaging.Message{Headers: map[string]string{"k": strings.Repeat("x", messaging.MaxHeadersSize)}}
+	full := text("b") // as much as there may be
+	full.Headers = map[string]string{"k": strings.Repeat("x", messaging.MaxHeadersSize-len("k")-6)}
+	err = e.b.Publish(e.ctx, q, text("a"), body, full, headers, text("c"))
 	var failure *messaging.PublishError
-	if !errors.As(err, &failure) || !errors.Is(err, messaging.ErrTooLarge) {
-		return fmt.Errorf("a message of %d bytes gave %v, not a *PublishError with ErrTooLarge", len(big.Body), err)
+	if !errors.As(err, &failure) || len(failure.Failed) != 2 || failure.Failed[0].Index != 1 || failure.Failed[1].Index != 3 {
+		return fmt.Errorf("a body of %d bytes (message 1) and headers of more than %d (message 3) gave %v, not a *PublishError with these two",
+			len(body.Body), messaging.MaxHeadersSize, err)
 	}
-	if len(failure.Failed) != 1 || failure.Failed[0].Index != 1 {
-		return fmt.Errorf("message 1 was too large, and the error names others: %w", err)
+	for _, f := range failure.Failed {
+		if !errors.Is(f.Err, messaging.ErrTooLarge) {
+			return fmt.Errorf("message %d gave %w, not ErrTooLarge", f.Index, f.Err)
+		}
 	}
-	got, err := e.receive(q, 2)
+	got, err := e.receive(q, 3)
 	if err != nil {
 		return err
 	}
-	return same(got, []string{"a", "b"})
+	return same(got, []string{"a", "b", "c"})
 }
 
 func p9Full(e *env) error {
