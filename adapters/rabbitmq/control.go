@@ -8,6 +8,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/warrenmq/warren/internal/metadata"
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
@@ -16,23 +17,12 @@ import (
 // Marshaler works, and no handler sees them. Their values are strings: a stock
 // watermill-amqp consumer fails on any other type.
 const (
-	controlPrefix = "x-warren-"
-
-	headerFailures = controlPrefix + "failures" // attempts that failed
-	headerExpires  = controlPrefix + "expires"  // when the message is worthless, in ms since 1970
-	headerTTL      = controlPrefix + "ttl"      // Message.TTL in ms
-	headerKey      = controlPrefix + "key"      // Message.Key, where it is not the routing key
-	headerUserID   = controlPrefix + "user-id"  // property user_id, which the broker accepts from that user only
-	headerDeath    = controlPrefix + "death"    // the broker's x-death and its kin from before a wait; the only one that is no string
-)
-
-// What the broker notes in messages.
-const (
-	headerBrokerDeath   = "x-death"
-	firstDeathPrefix    = "x-first-death-"
-	lastDeathPrefix     = "x-last-death-"
-	headerDeliveryCount = "x-delivery-count"
-	headerAcquiredCount = "x-acquired-count"
+	headerFailures = metadata.Failures
+	headerExpires  = metadata.Expires
+	headerTTL      = metadata.TTL
+	headerKey      = metadata.Control + "key"     // Message.Key, where it is not the routing key
+	headerUserID   = metadata.Control + "user-id" // property user_id, which the broker accepts from that user only
+	headerDeath    = metadata.Control + "death"   // the broker's x-death and its kin from before a wait; the only one that is no string
 )
 
 // control is what the control headers of a message say.
@@ -69,8 +59,7 @@ func takeControl(raw *amqp.Delivery) control {
 	}
 	takeDeath(h)
 	maps.DeleteFunc(h, func(key string, _ any) bool {
-		return strings.HasPrefix(key, controlPrefix) || strings.HasPrefix(key, delayHeaderPrefix) ||
-			key == headerTo || key == headerToTopic || key == headerDeliveryCount || key == headerAcquiredCount
+		return metadata.Noted(key)
 	})
 	return c
 }
@@ -100,7 +89,7 @@ func takeDeath(h amqp.Table) {
 	if !hasWaited(h) {
 		return
 	}
-	maps.DeleteFunc(h, func(key string, _ any) bool { return isDeath(key) })
+	maps.DeleteFunc(h, func(key string, _ any) bool { return metadata.IsDeath(key) })
 	saved, _ := h[headerDeath].(amqp.Table)
 	maps.Copy(h, saved)
 }
@@ -111,7 +100,7 @@ func takeDeath(h amqp.Table) {
 func saveDeath(h amqp.Table) {
 	saved := amqp.Table{}
 	for key, value := range h {
-		if isDeath(key) {
+		if metadata.IsDeath(key) {
 			saved[key] = value
 			delete(h, key)
 		}
@@ -119,10 +108,6 @@ func saveDeath(h amqp.Table) {
 	if len(saved) > 0 {
 		h[headerDeath] = saved
 	}
-}
-
-func isDeath(key string) bool {
-	return key == headerBrokerDeath || strings.HasPrefix(key, firstDeathPrefix) || strings.HasPrefix(key, lastDeathPrefix)
 }
 
 // msOf reads a count of milliseconds, 0 where it is none.
@@ -211,7 +196,7 @@ func redrivenCopy(raw *amqp.Delivery) amqp.Publishing {
 func deadCopy(j *job, from messaging.Address, dec messaging.Decision) amqp.Publishing {
 	p := publishingOf(&j.raw)
 	if checkFrame(&p, frameSize) != nil {
-		maps.DeleteFunc(p.Headers, func(key string, _ any) bool { return isDeath(key) || key == headerUserID })
+		maps.DeleteFunc(p.Headers, func(key string, _ any) bool { return metadata.IsDeath(key) || key == headerUserID })
 	}
 	if j.control.key != "" {
 		addHeader(&p, headerKey, j.control.key)

@@ -12,6 +12,7 @@ import (
 	wamqp "github.com/ThreeDotsLabs/watermill-amqp/v2/pkg/amqp"
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/warrenmq/warren/internal/metadata"
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
@@ -38,9 +39,9 @@ const (
 	delayStranded = delayPrefix + "stranded"
 	delayUnbound  = delayPrefix + "unbound"
 
-	headerTo          = "warren-to"       // a queue
-	headerToTopic     = "warren-to-topic" // or a topic
-	delayHeaderPrefix = "warren-delay-"
+	headerTo          = metadata.To
+	headerToTopic     = metadata.ToTopic
+	delayHeaderPrefix = metadata.Delay
 
 	delayUnit = 100 * time.Millisecond
 	maxLevel  = 24 // 2^25 units are 38 days, more than messaging.MaxDelay

@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	wamqp "github.com/ThreeDotsLabs/watermill-amqp/v2/pkg/amqp"
 	"github.com/ThreeDotsLabs/watermill/message"
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/warrenmq/warren/internal/metadata"
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
@@ -79,30 +79,10 @@ func take(meta message.Metadata, key string) string {
 	return value
 }
 
-// escaped begins the AMQP name of an application's header that would otherwise
-// mean something on the way: to the broker, to Watermill or to this package.
-const escaped = "_warren_header_"
-
-// meaningful says whether a header of that name means something on the way.
-// "CC" and "BCC" make the broker route copies, and close the channel where
-// they are no array (https://www.rabbitmq.com/docs/sender-selected); x-death
-// and its kin are the broker's record of dead-lettering.
-func meaningful(key string) bool {
-	switch key {
-	case "CC", "BCC", wamqp.DefaultMessageUUIDHeaderKey, headerTo, headerToTopic, headerDeliveryCount, headerAcquiredCount:
-		return true
-	}
-	for _, prefix := range [...]string{metadataPrefix, controlPrefix, delayHeaderPrefix} {
-		if strings.HasPrefix(key, prefix) {
-			return true
-		}
-	}
-	return isDeath(key)
-}
-
+// escapeKey is the name under which an application's header travels.
 func escapeKey(key string) string {
-	if meaningful(key) {
-		return escaped + key
+	if key == wamqp.DefaultMessageUUIDHeaderKey || metadata.Meaningful(key) {
+		return metadata.Escape(key)
 	}
 	return key
 }
@@ -110,12 +90,12 @@ func escapeKey(key string) string {
 func unescapeKeys(meta message.Metadata) {
 	var keys []string
 	for key := range meta {
-		if strings.HasPrefix(key, escaped) {
+		if metadata.IsEscaped(key) {
 			keys = append(keys, key)
 		}
 	}
 	for _, key := range keys {
-		meta[key[len(escaped):]] = take(meta, key)
+		meta[metadata.Unescape(key)] = take(meta, key)
 	}
 }
 

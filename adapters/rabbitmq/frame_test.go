@@ -9,6 +9,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/warrenmq/warren/internal/metadata"
 	"github.com/warrenmq/warren/internal/rabbitmqtest"
 	"github.com/warrenmq/warren/pkg/messaging"
 )
@@ -30,7 +31,7 @@ func TestGrowthOfHeaders(t *testing.T) {
 	m.Delay = 700 * time.Millisecond // three levels
 	publish(t, b, q, m)
 	raw := next(t, rawLetters(t, rawChannel(t, rabbitmqtest.URL(t)), q.Name()), "the message, to a program with the usual limit")
-	deaths, _ := raw.Headers[headerBrokerDeath].([]any)
+	deaths, _ := raw.Headers[metadata.Death].([]any)
 	if len(deaths) != 3 {
 		t.Fatalf("x-death has %d entries", len(deaths))
 	}
@@ -40,7 +41,7 @@ func TestGrowthOfHeaders(t *testing.T) {
 	}
 	rest := 0
 	for key, value := range raw.Headers {
-		if isDeath(key) && key != headerBrokerDeath {
+		if metadata.IsDeath(key) && key != metadata.Death {
 			rest += 1 + len(key) + fieldSize(value)
 		}
 	}
@@ -125,7 +126,7 @@ func TestDeadCopyFits(t *testing.T) {
 	t.Parallel()
 	dec := messaging.Decision{Reason: messaging.ReasonAttempts, Err: errors.New(strings.Repeat("é", 400))}
 	for room := range 1500 {
-		j := &job{raw: amqp.Delivery{Headers: amqp.Table{"big": "", headerBrokerDeath: []any{"record"}}}}
+		j := &job{raw: amqp.Delivery{Headers: amqp.Table{"big": "", metadata.Death: []any{"record"}}}}
 		p := publishingOf(&j.raw)
 		big := strings.Repeat("x", frameSize-contentHeaderSize(&p)-room)
 		j.raw.Headers["big"] = big
@@ -133,7 +134,7 @@ func TestDeadCopyFits(t *testing.T) {
 		if err := checkFrame(&p, frameSize); err != nil {
 			t.Fatalf("with room for %d bytes: %v", room, err)
 		}
-		if p.Headers["big"] != big || p.Headers[headerBrokerDeath] == nil {
+		if p.Headers["big"] != big || p.Headers[metadata.Death] == nil {
 			t.Fatalf("with room for %d bytes, a header of another's is gone", room)
 		}
 		if room > 40 && p.Headers[messaging.HeaderDeadReason] != messaging.ReasonAttempts {

@@ -8,6 +8,7 @@ import (
 	wamqp "github.com/ThreeDotsLabs/watermill-amqp/v2/pkg/amqp"
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"github.com/warrenmq/warren/internal/metadata"
 	"github.com/warrenmq/warren/internal/rabbitmqtest"
 	"github.com/warrenmq/warren/pkg/messaging"
 )
@@ -44,7 +45,7 @@ func TestStockWatermillReads(t *testing.T) {
 		t.Errorf("%s %q %v", m.UUID, m.Payload, m.Metadata)
 	}
 	for key := range m.Metadata {
-		if key != "mine" && !meaningful(key) {
+		if key != "mine" && !metadata.Meaningful(key) {
 			t.Errorf("metadata %s is in nobody's name space", key)
 		}
 	}

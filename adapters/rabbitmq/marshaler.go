@@ -2,12 +2,13 @@ package rabbitmq
 
 import (
 	"strconv"
-	"strings"
 	"time"
 
 	wamqp "github.com/ThreeDotsLabs/watermill-amqp/v2/pkg/amqp"
 	"github.com/ThreeDotsLabs/watermill/message"
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warrenmq/warren/internal/metadata"
 )
 
 // The metadata of a Watermill message that stands for what a
@@ -15,15 +16,12 @@ import (
 // properties of them and back; with another Marshaler they travel as the
 // headers that it makes of metadata.
 const (
-	MetadataType          = "_warren_type"
-	MetadataContentType   = "_warren_content_type"
-	MetadataCorrelationID = "_warren_correlation_id"
-	MetadataReplyTo       = "_warren_reply_to"
-	MetadataTime          = "_warren_time" // milliseconds since 1970, UTC
+	MetadataType          = metadata.Type
+	MetadataContentType   = metadata.ContentType
+	MetadataCorrelationID = metadata.CorrelationID
+	MetadataReplyTo       = metadata.ReplyTo
+	MetadataTime          = metadata.Time // milliseconds since 1970, UTC
 )
-
-// metadataPrefix begins all of them.
-const metadataPrefix = "_warren_"
 
 // Marshaler makes AMQP messages of Watermill messages, and back. It is a
 // superset of watermill-amqp's DefaultMarshaler: both understand what the other
@@ -53,7 +51,7 @@ func (Marshaler) Marshal(m *message.Message) (amqp.Publishing, error) {
 	}
 	p.Headers[wamqp.DefaultMessageUUIDHeaderKey] = m.UUID
 	for key, value := range m.Metadata {
-		if !strings.HasPrefix(key, metadataPrefix) || !setProperty(&p, key, value) {
+		if !metadata.Reserved(key) || !setProperty(&p, key, value) {
 			p.Headers[key] = value
 		}
 	}

@@ -8,33 +8,15 @@ import (
 	"github.com/ThreeDotsLabs/watermill/components/delay"
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"github.com/warrenmq/warren/internal/metadata"
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
-// The metadata in which a Broker notes what it must know when a message comes
-// back. The RabbitMQ adapter notes the same under the same names.
-const (
-	controlPrefix = "x-warren-"
-
-	metaFailures = controlPrefix + "failures" // attempts that failed
-	metaExpires  = controlPrefix + "expires"  // when the message is worthless, in ms since 1970
-	metaTTL      = controlPrefix + "ttl"      // Message.TTL in ms
-)
-
-// meaningful says whether metadata of that name means something to this
-// package, to Watermill, to the RabbitMQ adapter or to RabbitMQ: an
-// application's header must not travel under it.
+// meaningful says whether metadata of that name means something to Watermill,
+// to RabbitMQ or to an adapter: an application's header must not travel under
+// it.
 func meaningful(key string) bool {
-	switch key {
-	case "CC", "BCC", "x-death", "x-delivery-count", "x-acquired-count", "warren-to":
-		return true
-	}
-	for _, prefix := range [...]string{metadataPrefix, controlPrefix, "_watermill_", "warren-delay-", "x-first-death-", "x-last-death-"} {
-		if strings.HasPrefix(key, prefix) {
-			return true
-		}
-	}
-	return false
+	return strings.HasPrefix(key, "_watermill_") || metadata.Meaningful(key)
 }
 
 // encode makes a Watermill message of m, sharing nothing with it.
@@ -43,8 +25,8 @@ func encode(m *messaging.Message) *message.Message {
 	out := toWatermill(&c, meaningful)
 	out.Metadata[MetadataTime] = msOf(m.Time)
 	if m.TTL > 0 {
-		out.Metadata[metaTTL] = strconv.FormatInt(ceilMS(m.TTL), 10)
-		out.Metadata[metaExpires] = msOf(time.Now().Add(m.TTL))
+		out.Metadata[metadata.TTL] = strconv.FormatInt(ceilMS(m.TTL), 10)
+		out.Metadata[metadata.Expires] = msOf(time.Now().Add(m.TTL))
 	}
 	return out
 }
@@ -73,13 +55,13 @@ func (r received) expired() bool {
 func decode(m *message.Message) received {
 	r := received{Message: fromWatermill(m, isControl)}
 	r.Message = r.Clone()
-	if n, err := strconv.Atoi(m.Metadata[metaFailures]); err == nil && n > 0 {
+	if n, err := strconv.Atoi(m.Metadata[metadata.Failures]); err == nil && n > 0 {
 		r.failures = min(n, 1<<30)
 	}
-	if ms := positive(m.Metadata[metaTTL]); ms > 0 {
+	if ms := positive(m.Metadata[metadata.TTL]); ms > 0 {
 		r.TTL = time.Duration(ms) * time.Millisecond
 	}
-	if ms := positive(m.Metadata[metaExpires]); ms > 0 {
+	if ms := positive(m.Metadata[metadata.Expires]); ms > 0 {
 		r.expires = time.UnixMilli(ms)
 	}
 	return r
@@ -88,8 +70,7 @@ func decode(m *message.Message) received {
 // isControl says whether metadata is no header of the application. What
 // Watermill's own middleware notes is one: nobody else would show it.
 func isControl(key string) bool {
-	return strings.HasPrefix(key, controlPrefix) || strings.HasPrefix(key, "warren-delay-") || key == "warren-to" ||
-		key == delay.DelayedForKey || key == delay.DelayedUntilKey
+	return metadata.Noted(key) || key == delay.DelayedForKey || key == delay.DelayedUntilKey
 }
 
 // positive reads a number of milliseconds, 0 where it is none that makes sense.
@@ -108,7 +89,7 @@ func ceilMS(d time.Duration) int64 {
 // retryCopy is m for another attempt, failures of which have failed.
 func retryCopy(m *message.Message, failures int) *message.Message {
 	c := m.Copy()
-	c.Metadata[metaFailures] = strconv.Itoa(failures)
+	c.Metadata[metadata.Failures] = strconv.Itoa(failures)
 	delete(c.Metadata, delay.DelayedForKey)
 	delete(c.Metadata, delay.DelayedUntilKey)
 	return c
@@ -117,8 +98,8 @@ func retryCopy(m *message.Message, failures int) *message.Message {
 // deadCopy is m for the dead-letter queue, where it never expires.
 func deadCopy(m *message.Message, from messaging.Address, attempt int, dec messaging.Decision) *message.Message {
 	c := newCopy(m)
-	if ttl, ok := m.Metadata[metaTTL]; ok { // still what the sender asked for
-		c.Metadata[metaTTL] = ttl
+	if ttl, ok := m.Metadata[metadata.TTL]; ok { // still what the sender asked for
+		c.Metadata[metadata.TTL] = ttl
 	}
 	for key, value := range messaging.DeadLetterHeaders(from, attempt, dec) {
 		c.Metadata[key] = value

@@ -2,11 +2,11 @@ package watermill
 
 import (
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"github.com/warrenmq/warren/internal/metadata"
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
@@ -14,23 +14,13 @@ import (
 // [messaging.Message] has besides ID, Headers and Body. The RabbitMQ adapter
 // uses the same names, so that a message means the same on either way.
 const (
-	MetadataType          = "_warren_type"
-	MetadataContentType   = "_warren_content_type"
-	MetadataCorrelationID = "_warren_correlation_id"
-	MetadataReplyTo       = "_warren_reply_to"
-	MetadataKey           = "_warren_key"
-	MetadataTime          = "_warren_time" // milliseconds since 1970, UTC
+	MetadataType          = metadata.Type
+	MetadataContentType   = metadata.ContentType
+	MetadataCorrelationID = metadata.CorrelationID
+	MetadataReplyTo       = metadata.ReplyTo
+	MetadataKey           = metadata.Key
+	MetadataTime          = metadata.Time // milliseconds since 1970, UTC
 )
-
-// metadataPrefix begins all of them.
-const metadataPrefix = "_warren_"
-
-// escaped begins the metadata of an application's header whose name would
-// otherwise mean something on the way.
-const escaped = "_warren_header_"
-
-// reserved says whether a header of that name would be taken for a field.
-func reserved(key string) bool { return strings.HasPrefix(key, metadataPrefix) }
 
 // toWatermill makes a Watermill message of m. Headers whose names mean
 // something are escaped. The payload is m's own body.
@@ -38,7 +28,7 @@ func toWatermill(m *messaging.Message, meaningful func(key string) bool) *messag
 	out := message.NewMessage(m.ID, m.Body)
 	for key, value := range m.Headers {
 		if meaningful(key) {
-			key = escaped + key
+			key = metadata.Escape(key)
 		}
 		out.Metadata[key] = value
 	}
@@ -81,7 +71,7 @@ func fromWatermill(m *message.Message, skip func(key string) bool) messaging.Mes
 			if out.Headers == nil {
 				out.Headers = make(map[string]string, len(m.Metadata))
 			}
-			out.Headers[strings.TrimPrefix(key, escaped)] = value
+			out.Headers[metadata.Unescape(key)] = value
 		}
 	}
 	return out

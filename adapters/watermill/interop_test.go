@@ -9,27 +9,10 @@ import (
 	wamqp "github.com/ThreeDotsLabs/watermill-amqp/v2/pkg/amqp"
 	"github.com/ThreeDotsLabs/watermill/message"
 
-	"github.com/warrenmq/warren/adapters/rabbitmq"
 	"github.com/warrenmq/warren/adapters/watermill"
 	"github.com/warrenmq/warren/internal/rabbitmqtest"
 	"github.com/warrenmq/warren/pkg/messaging"
 )
-
-// TestSameNames: both adapters that write Watermill messages use one language.
-func TestSameNames(t *testing.T) {
-	t.Parallel()
-	for ours, theirs := range map[string]string{
-		watermill.MetadataType:          rabbitmq.MetadataType,
-		watermill.MetadataContentType:   rabbitmq.MetadataContentType,
-		watermill.MetadataCorrelationID: rabbitmq.MetadataCorrelationID,
-		watermill.MetadataReplyTo:       rabbitmq.MetadataReplyTo,
-		watermill.MetadataTime:          rabbitmq.MetadataTime,
-	} {
-		if ours != theirs {
-			t.Errorf("%s here is %s in the RabbitMQ adapter", ours, theirs)
-		}
-	}
-}
 
 // stock opens watermill-amqp as a Watermill service has it.
 func stock(t *testing.T, url string) (*wamqp.Publisher, *wamqp.Subscriber) {

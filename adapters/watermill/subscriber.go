@@ -9,6 +9,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"github.com/warrenmq/warren/internal/metadata"
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
@@ -203,7 +204,7 @@ type feed struct {
 func (f *feed) handle(ctx context.Context, d *messaging.Delivery) error {
 	f.handlers.Add(1)
 	defer f.handlers.Done()
-	m := toWatermill(&d.Message, reserved)
+	m := toWatermill(&d.Message, metadata.Reserved)
 	ctx, cancel := context.WithCancel(context.WithValue(ctx, deliveryKey{}, d))
 	defer cancel()
 	m.SetContext(ctx)
