@@ -1,6 +1,9 @@
 package differential
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // regression is a program on which the brokers once differed. It stays one that
 // [plan.refuses] lets through.
@@ -25,6 +28,19 @@ var (
 				cancel{},
 			},
 			onClassic, // which never give back in another order
+		},
+		{
+			// The test took what had not expired yet for what RabbitMQ has still to
+			// drop, and subscribed too soon.
+			"a queue's TTL, after messages with one of their own",
+			program{
+				declare{Queue: "a", TTL: 100 * time.Millisecond},
+				declare{Queue: "b"},
+				publish{To: "b", Msgs: []message{{}, {TTL: 100 * time.Millisecond}, {TTL: 100 * time.Millisecond}}},
+				publish{To: "a", Msgs: []message{{}, {}}},
+				subscribe{From: "a", Prefetch: 1, Attempts: 1},
+			},
+			onBoth,
 		},
 		{
 			// RabbitMQ's adapter did not return from Subscribe.

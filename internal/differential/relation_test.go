@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // relation says whether what RabbitMQ shows is what memory has shown. All that
@@ -35,6 +36,19 @@ func (r *relation) differ(want, got observation) string {
 // delayed only when it is about to be handed out. Memory drops it in time.
 func (r *relation) sameCount(want, got int) bool {
 	return want <= got && got <= want+r.aging
+}
+
+// untilExpired is how long it may take until what RabbitMQ counts more has
+// expired, where that is for the queue to say: a consumer would get it before.
+// What has a TTL of its own is waited for when it is published.
+func (r *relation) untilExpired(want, got observation) time.Duration {
+	var longest time.Duration
+	for queue, g := range got.Depths {
+		if ttl := r.specs[queue].TTL; ttl > 0 && g.Ready > want.Depths[queue].Ready {
+			longest = max(longest, ttl+margin)
+		}
+	}
+	return longest
 }
 
 func (r *relation) sameDepths(want, got map[string]depth) bool {

@@ -117,7 +117,7 @@ func (r *run) follow(p program, rel *relation, want []observation, patience time
 		rel.begin(s)
 		o := r.perform(i, s)
 		r.await(&o, rel, want[i], patience)
-		pass(r.untilBack())
+		pass(max(r.untilBack(), rel.untilExpired(want[i], o)))
 		all = append(all, o)
 		if rel.differ(want[i], o) != "" {
 			break
