@@ -41,7 +41,7 @@ func main() {
 			&urfave.BoolFlag{Name: "quick", Usage: "only the rows that take little time"},
 			&urfave.StringSliceFlag{Name: "rows", Usage: "only rows whose names begin with `NAME`; may be given again"},
 			&urfave.IntFlag{Name: "rounds", Value: 5, Validator: cli.AtLeast(1), Usage: "measure each peer `N` times"},
-			&urfave.DurationFlag{Name: "round", Value: 400 * time.Millisecond, Validator: cli.AtLeast(time.Millisecond), Usage: "a round takes about `TIME`"},
+			&urfave.DurationFlag{Name: "round", Value: 300 * time.Millisecond, Validator: cli.AtLeast(time.Millisecond), Usage: "a round takes about `TIME`"},
 			&urfave.StringFlag{Name: "url", Usage: "measure on the broker at `URL`, whose user may declare queues, instead of a node of its own"},
 		},
 		Action: run,
@@ -49,17 +49,21 @@ func main() {
 }
 
 func run(ctx context.Context, cmd *urfave.Command) error {
-	url, stop, err := broker(ctx, cmd.String("url"))
+	url, pid, stop, err := broker(ctx, cmd.String("url"))
 	if err != nil {
 		return err
 	}
 	defer stop()
-	rabbit, err := peers.ConnectRabbitMQ(url)
-	if err != nil {
+	env := table.Env{Meter: measure.NewMeter(pid)}
+	if env.RabbitMQ, err = peers.ConnectRabbitMQ(url, env.Meter); err != nil {
 		return err
 	}
-	defer rabbit.Close()
-	rows, err := chosen(table.Quick(rabbit), cmd.StringSlice("rows"))
+	defer env.RabbitMQ.Close()
+	all := table.Full
+	if cmd.Bool("quick") {
+		all = table.Quick
+	}
+	rows, err := chosen(all(env), cmd.StringSlice("rows"))
 	if err != nil {
 		return err
 	}
@@ -70,21 +74,26 @@ func run(ctx context.Context, cmd *urfave.Command) error {
 	return errors.Join(report.Text(os.Stdout, results), report.Ratios(os.Stdout, results))
 }
 
-// broker is the one that was asked for, or a node that ends with stop.
-func broker(ctx context.Context, url string) (string, func(), error) {
-	if url != "" {
-		return url, func() {}, nil
+// broker is the one that was asked for, or a node that ends with stop and
+// whose process is known.
+func broker(ctx context.Context, named string) (url string, pid int, stop func(), err error) {
+	if named != "" {
+		return named, 0, func() {}, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	node, err := rabbitmqtest.Start(ctx, rabbitmqtest.Options{})
 	if errors.Is(err, rabbitmqtest.ErrNotInstalled) {
-		return "", nil, errors.New("RabbitMQ is not installed: run `make rabbitmq-install`, or name a broker with --url")
+		return "", 0, nil, errors.New("RabbitMQ is not installed: run `make rabbitmq-install`, or name a broker with --url")
 	}
 	if err != nil {
-		return "", nil, err
+		return "", 0, nil, err
 	}
-	return node.URL(), node.Close, nil
+	if pid, err = node.PID(); err != nil {
+		node.Close()
+		return "", 0, nil, err
+	}
+	return node.URL(), pid, node.Close, nil
 }
 
 // chosen are the rows whose names begin with one of the prefixes.

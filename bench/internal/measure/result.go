@@ -8,7 +8,7 @@ import (
 // Sample is what one round of one contender showed.
 type Sample struct {
 	Messages int
-	Took     time.Duration
+	Cost
 }
 
 // Rate is in messages a second.
@@ -43,6 +43,24 @@ func (r Result) Ratio(contender int) float64 { return r.Rate(0) / r.Rate(contend
 // Met says whether the ratio to a contender is what its row wants.
 func (r Result) Met(contender int) bool {
 	return r.Ratio(contender) >= r.Row.Contenders[contender].Want
+}
+
+// ClientCPU is the processor time that a message of a contender took in this
+// process, over all rounds that count.
+func (r Result) ClientCPU(contender int) time.Duration {
+	return r.perMessage(contender, func(s Sample) time.Duration { return s.Client })
+}
+
+// BrokerCPU is the same in the broker's, 0 where it is not known.
+func (r Result) BrokerCPU(contender int) time.Duration {
+	return r.perMessage(contender, func(s Sample) time.Duration { return s.Broker })
+}
+
+func (r Result) perMessage(contender int, of func(Sample) time.Duration) (sum time.Duration) {
+	for _, s := range r.Samples[contender] {
+		sum += of(s)
+	}
+	return sum / time.Duration(r.Messages(contender))
 }
 
 func (r Result) rates(contender int) []float64 {

@@ -29,12 +29,18 @@ type Contender struct {
 	Want float64
 	// Round is how long a round of it should take. Defaults to the run's.
 	Round time.Duration
+	// First is how many messages it moves in the round that does not count.
+	// Defaults to 1,000.
+	First int
 	// Unit is what the number of messages of a round is a multiple of.
 	// Defaults to 1.
 	Unit int
 	// Most is the largest number of messages in a round. Defaults to no limit.
 	Most int
-	// Work moves n messages and returns how long that took, without what it
-	// had to prepare. Its error says that one was lost.
-	Work func(ctx context.Context, n int) (time.Duration, error)
+	// Work moves n messages and returns what that cost, without what it had to
+	// prepare. Its error says that one was lost.
+	Work Work
 }
+
+// Work moves n messages, and says what that cost.
+type Work func(ctx context.Context, n int) (Cost, error)

@@ -1,6 +1,7 @@
 package measure
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime"
@@ -19,16 +20,13 @@ type Run struct {
 	Progress func(row Row, round int)
 }
 
-// first is how many messages a contender moves in the round that does not count.
-const first = 100
-
 // Measure lets the contenders of a row take turns. Each round begins with
 // another one, and each contender with a heap that was just collected.
 func (r Run) Measure(ctx context.Context, row Row) (Result, error) {
 	result := Result{Row: row, Samples: make([][]Sample, len(row.Contenders))}
 	counts := make([]int, len(row.Contenders))
 	for i, c := range row.Contenders {
-		counts[i] = c.count(first)
+		counts[i] = c.count(cmp.Or(c.First, 1000))
 	}
 	for round := range r.Rounds + 1 {
 		r.Progress(row, round)
@@ -50,8 +48,8 @@ func (r Run) Measure(ctx context.Context, row Row) (Result, error) {
 
 func (c Contender) measure(ctx context.Context, n int) (Sample, error) {
 	runtime.GC()
-	took, err := c.Work(ctx, n)
-	return Sample{Messages: n, Took: took}, err
+	cost, err := c.Work(ctx, n)
+	return Sample{Messages: n, Cost: cost}, err
 }
 
 // next is how many messages fill a round at the rate of the last one.

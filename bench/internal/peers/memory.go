@@ -3,9 +3,9 @@ package peers
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
-	"time"
+
+	"github.com/warrenmq/warren/bench/internal/measure"
 )
 
 // Exchange is a broker in the process, with consumers that compete for the
@@ -30,22 +30,18 @@ type Load struct {
 // Exchanging measures a broker in the process: n messages from so many
 // publishers to so many consumers, until the last is handled. None may be
 // missing, and none too many.
-func Exchanging(load Load, open OpenExchange) func(ctx context.Context, n int) (time.Duration, error) {
-	return func(ctx context.Context, n int) (time.Duration, error) {
+func Exchanging(meter *measure.Meter, load Load, open OpenExchange) measure.Work {
+	return func(ctx context.Context, n int) (measure.Cost, error) {
 		per := n / load.Publishers
-		span := newSpan(per * load.Publishers)
+		span := newSpan(meter, per*load.Publishers)
 		x, err := open(ctx, load, span.message)
 		if err != nil {
-			return 0, err
+			return measure.Cost{}, err
 		}
-		start := time.Now()
+		start := meter.Read()
 		err = errors.Join(publishAll(ctx, x, load.Publishers, per), span.await(ctx))
-		took := span.last.Sub(start)
-		err = errors.Join(err, x.Close())
-		if got := span.count.Load(); err == nil && got != span.n {
-			err = fmt.Errorf("%d messages arrived of %d", got, span.n)
-		}
-		return took, err
+		cost := span.last.Since(start)
+		return cost, errors.Join(err, x.Close(), span.check())
 	}
 }
 
@@ -57,16 +53,4 @@ func publishAll(ctx context.Context, x Exchange, publishers, per int) error {
 	}
 	all.Wait()
 	return errors.Join(errs...)
-}
-
-// await waits for the last message.
-func (s *span) await(ctx context.Context) error {
-	select {
-	case <-s.done:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(stuck):
-		return fmt.Errorf("only %d of %d messages arrived in %v", s.count.Load(), s.n, stuck)
-	}
 }

@@ -28,23 +28,9 @@ func MemPubSub(ctx context.Context, load Load, handle func()) (Exchange, error) 
 	}
 	ctx, x.stop = context.WithCancel(ctx)
 	for i := range load.Consumers {
-		x.all.Go(func() { x.errs[i] = x.receive(ctx, handle) })
+		x.all.Go(func() { x.errs[i] = receive(ctx, x.subscription, handle) })
 	}
 	return x, nil
-}
-
-func (x *memPubSub) receive(ctx context.Context, handle func()) error {
-	for {
-		m, err := x.subscription.Receive(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		handle()
-		m.Ack()
-	}
 }
 
 func (x *memPubSub) Publish(ctx context.Context, _, n int) error {

@@ -3,7 +3,8 @@ package peers
 import (
 	"context"
 	"errors"
-	"time"
+
+	"github.com/warrenmq/warren/bench/internal/measure"
 )
 
 // Publisher sends messages to one queue of RabbitMQ.
@@ -20,25 +21,25 @@ type OpenPublisher func(ctx context.Context, url, queue string, body []byte) (Pu
 // Publishing measures a publisher: n messages into a fresh queue, after as many
 // as warm are sent so that all connections and channels are there. In the end
 // all of them must be in the queue.
-func (r *RabbitMQ) Publishing(warm int, body []byte, open OpenPublisher) func(ctx context.Context, n int) (time.Duration, error) {
-	return func(ctx context.Context, n int) (took time.Duration, err error) {
-		err = r.withQueue(func() int { return n + warm }, func(queue string) error {
+func (r *RabbitMQ) Publishing(warm int, body []byte, open OpenPublisher) measure.Work {
+	return func(ctx context.Context, n int) (cost measure.Cost, err error) {
+		err = r.withQueue(func(found int) bool { return found == n+warm }, func(queue string) error {
 			p, err := open(ctx, r.URL, queue, body)
 			if err != nil {
 				return err
 			}
-			took, err = timed(ctx, p, warm, n)
+			cost, err = r.timed(ctx, p, warm, n)
 			return errors.Join(err, p.Close())
 		})
-		return took, err
+		return cost, err
 	}
 }
 
-func timed(ctx context.Context, p Publisher, warm, n int) (time.Duration, error) {
+func (r *RabbitMQ) timed(ctx context.Context, p Publisher, warm, n int) (measure.Cost, error) {
 	if err := p.Publish(ctx, warm); err != nil {
-		return 0, err
+		return measure.Cost{}, err
 	}
-	start := time.Now()
+	start := r.meter.Read()
 	err := p.Publish(ctx, n)
-	return time.Since(start), err
+	return r.meter.Read().Since(start), err
 }

@@ -9,6 +9,8 @@ import (
 
 	wamqp "github.com/ThreeDotsLabs/watermill-amqp/v2/pkg/amqp"
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warrenmq/warren/bench/internal/measure"
 )
 
 // BodySize is the size of a message's body in bytes, where a row does not say
@@ -21,13 +23,14 @@ const Prefetch = 100
 // RabbitMQ is the broker under load, and a connection that prepares each
 // round and counts afterwards.
 type RabbitMQ struct {
-	URL  string
-	conn *amqp.Connection
-	ch   *amqp.Channel
+	URL   string
+	meter *measure.Meter
+	conn  *amqp.Connection
+	ch    *amqp.Channel
 }
 
-// ConnectRabbitMQ connects to the broker at url.
-func ConnectRabbitMQ(url string) (*RabbitMQ, error) {
+// ConnectRabbitMQ connects to the broker at url, which the meter watches.
+func ConnectRabbitMQ(url string, meter *measure.Meter) (*RabbitMQ, error) {
 	conn, err := amqp.Dial(url)
 	if err != nil {
 		return nil, fmt.Errorf("connect to prepare rounds: %w", err)
@@ -40,15 +43,15 @@ func ConnectRabbitMQ(url string) (*RabbitMQ, error) {
 		conn.Close()
 		return nil, fmt.Errorf("open a channel to prepare rounds: %w", err)
 	}
-	return &RabbitMQ{URL: url, conn: conn, ch: ch}, nil
+	return &RabbitMQ{URL: url, meter: meter, conn: conn, ch: ch}, nil
 }
 
 // Close ends the connection.
 func (r *RabbitMQ) Close() error { return r.conn.Close() }
 
-// withQueue gives f a fresh durable classic queue, and has left messages in
-// it when f is done.
-func (r *RabbitMQ) withQueue(left func() int, f func(queue string) error) error {
+// withQueue gives f a fresh durable classic queue, and when f is done asks
+// whether the number of messages in it is right.
+func (r *RabbitMQ) withQueue(right func(found int) bool, f func(queue string) error) error {
 	queue := "bench-" + strings.ToLower(rand.Text()[:12])
 	if _, err := r.ch.QueueDeclare(queue, true, false, false, false, classic); err != nil {
 		return fmt.Errorf("declare a queue: %w", err)
@@ -59,8 +62,8 @@ func (r *RabbitMQ) withQueue(left func() int, f func(queue string) error) error 
 	if err := errors.Join(err, deleteErr, deadErr); err != nil {
 		return err
 	}
-	if found != left() {
-		return fmt.Errorf("%d messages are in the queue, and it must be %d", found, left())
+	if !right(found) {
+		return fmt.Errorf("the queue has %d messages in the end: some were lost or came twice", found)
 	}
 	return nil
 }

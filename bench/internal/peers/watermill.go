@@ -2,6 +2,7 @@ package peers
 
 import (
 	"context"
+	"errors"
 
 	"github.com/ThreeDotsLabs/watermill"
 	wamqp "github.com/ThreeDotsLabs/watermill-amqp/v2/pkg/amqp"
@@ -30,8 +31,17 @@ type watermillPublisher struct {
 // WatermillPublisher publishes through watermill-amqp, with as many channels
 // as goroutines.
 func WatermillPublisher(goroutines, perCall int) OpenPublisher {
+	return openWatermill(goroutines, goroutines, perCall)
+}
+
+// WatermillDefault is the same without the pool, as it comes.
+func WatermillDefault(goroutines, perCall int) OpenPublisher {
+	return openWatermill(0, goroutines, perCall)
+}
+
+func openWatermill(pool, goroutines, perCall int) OpenPublisher {
 	return func(_ context.Context, url, queue string, body []byte) (Publisher, error) {
-		p, err := wamqp.NewPublisher(watermillConfig(url, goroutines), watermill.NopLogger{})
+		p, err := wamqp.NewPublisher(watermillConfig(url, pool), watermill.NopLogger{})
 		if err != nil {
 			return nil, err
 		}
@@ -60,4 +70,34 @@ func watermillPublish(p message.Publisher, topic string, body []byte, n, perCall
 		n -= len(msgs)
 	}
 	return nil
+}
+
+// WatermillConsumer handles with so many workers. Each has a subscription of
+// its own, with one message at a time.
+func WatermillConsumer(workers int) Consume {
+	return func(ctx context.Context, url, queue string, handle func()) error {
+		s, err := wamqp.NewSubscriber(watermillConfig(url, 0), watermill.NopLogger{})
+		if err != nil {
+			return err
+		}
+		err = share(workers, workers, func(int, int) error {
+			messages, err := s.Subscribe(context.WithoutCancel(ctx), queue)
+			if err != nil {
+				return err
+			}
+			for {
+				select {
+				case m, ok := <-messages:
+					if !ok {
+						return errors.New("the subscription ended")
+					}
+					handle()
+					m.Ack()
+				case <-ctx.Done():
+					return nil
+				}
+			}
+		})
+		return errors.Join(err, s.Close())
+	}
 }

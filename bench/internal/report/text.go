@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 	"text/tabwriter"
+	"time"
 
 	"github.com/warrenmq/warren/bench/internal/measure"
 )
@@ -16,10 +17,11 @@ func Text(out io.Writer, results []measure.Result) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, r := range results {
 		fmt.Fprintf(w, "\n%s: %s\n", r.Row.Name, r.Row.Title)
-		fmt.Fprintln(w, "  who\tmessages/s\tslowest-fastest\tratio\ttarget\tmet\tdoes less")
+		fmt.Fprintln(w, "  who\tmessages/s\tslowest-fastest\tCPU each\tbroker CPU\tratio\ttarget\tmet\tdoes less")
 		for i, c := range r.Row.Contenders {
 			least, most := r.Spread(i)
-			fmt.Fprintf(w, "  %s\t%s\t%s-%s\t%s\t%s\n", c.Name, Count(r.Rate(i)), Count(least), Count(most), against(r, i), c.Less)
+			fmt.Fprintf(w, "  %s\t%s\t%s-%s\t%s\t%s\t%s\t%s\n", c.Name, Count(r.Rate(i)), Count(least), Count(most),
+				micros(r.ClientCPU(i)), micros(r.BrokerCPU(i)), against(r, i), c.Less)
 		}
 	}
 	return w.Flush()
@@ -54,6 +56,17 @@ func Ratios(out io.Writer, results []measure.Result) error {
 		}
 	}
 	return nil
+}
+
+// micros is a short time.
+func micros(d time.Duration) string {
+	if d == 0 {
+		return "-"
+	}
+	if d < time.Microsecond {
+		return strconv.Itoa(int(d)) + " ns"
+	}
+	return strconv.FormatFloat(float64(d)/float64(time.Microsecond), 'f', 1, 64) + " µs"
 }
 
 func ratio(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) }

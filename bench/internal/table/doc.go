@@ -10,30 +10,55 @@ import (
 	"github.com/warrenmq/warren/bench/internal/peers"
 )
 
-// The names of the contenders in ratio lines.
+// The names of the contenders.
 const (
-	Warren         = "warren"
-	Raw            = "raw"
-	RawAckEach     = "raw-ack-each"
-	RawAckMultiple = "raw-ack-multiple"
-	WatermillAMQP  = "watermill-amqp"
-	GoChannel      = "gochannel"
-	MemPubSub      = "mempubsub"
-	NATS           = "nats"
+	Warren           = "warren"
+	Raw              = "raw"              // amqp091-go
+	RawWindow        = "raw-window"       // the same, not waiting for a batch to end
+	RawShared        = "raw-shared"       // the same, all goroutines on one channel
+	RawAckEach       = "raw-ack-each"     // the same, acknowledging each message
+	RawAckMultiple   = "raw-ack-multiple" // the same, acknowledging many at once
+	WatermillAMQP    = "watermill-amqp"   // with a pool of channels
+	WatermillDefault = "watermill-amqp-default"
+	Wagslane         = "wagslane-go-rabbitmq"
+	RabbitPubSub     = "rabbitpubsub"
+	GoChannel        = "gochannel"
+	MemPubSub        = "mempubsub"
+	NATS             = "nats"
+	Channel          = "channel"
+	MutexQueue       = "mutex-queue"
 )
 
 // What a contender does less than warren.
 const (
-	noRouted    = "does not notice a missing queue"
-	notCompeted = "its consumers do not compete"
-	noAck       = "no acknowledgement, no redelivery"
+	noRouted = "does not notice a missing queue"
+	noBatch  = "no caller learns when its own messages are stored"
+	noAck    = "no acknowledgement, no redelivery"
+	noBroker = "no acknowledgement, no redelivery, no copy, no names: the limit"
 )
 
 // body is what every message carries.
 var body = bytes.Repeat([]byte("x"), peers.BodySize)
 
-// Quick has the rows that take little time. r may be nil where nobody runs
-// them.
-func Quick(r *peers.RabbitMQ) []measure.Row {
-	return slices.Concat(publishing(r), consuming(r), memory())
+// Env is what the rows work on. Where nobody runs them, its zero value will do.
+type Env struct {
+	RabbitMQ *peers.RabbitMQ
+	Meter    *measure.Meter
+}
+
+// Quick has the rows for tuning: only contenders with a target, and only rows
+// that take little time.
+func Quick(env Env) []measure.Row {
+	rows := slices.Concat(publishing(env), consuming(env), exchanging(env))
+	for i := range rows {
+		rows[i].Contenders = slices.DeleteFunc(rows[i].Contenders, func(c measure.Contender) bool {
+			return c.Name != Warren && c.Want == 0
+		})
+	}
+	return rows
+}
+
+// Full has all rows, with all contenders.
+func Full(env Env) []measure.Row {
+	return slices.Concat(publishing(env), consuming(env), handling(env), exchanging(env), batches(env), growing(env))
 }

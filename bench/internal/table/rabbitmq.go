@@ -1,35 +1,45 @@
 package table
 
 import (
+	"time"
+
 	"github.com/warrenmq/warren/bench/internal/measure"
 	"github.com/warrenmq/warren/bench/internal/peers"
 )
 
 const batch = 1000
 
-func publishing(r *peers.RabbitMQ) []measure.Row {
+func publishing(env Env) []measure.Row {
 	return []measure.Row{
 		{
 			Name: "rabbitmq-publish-batch", Title: "publish, 1 goroutine, 1,000 messages a call",
 			Contenders: []measure.Contender{
-				publisher(r, batch, Warren, "", 0, peers.WarrenPublisher(1, batch)),
-				publisher(r, batch, Raw, noRouted, 0.95, peers.RawBatches(batch)),
-				publisher(r, batch, WatermillAMQP, noRouted, 10, peers.WatermillPublisher(1, batch)),
+				env.publisher(batch, Warren, "", 0, peers.WarrenPublisher(1, batch)),
+				env.publisher(batch, Raw, noRouted, 0.95, peers.RawBatches(batch)),
+				env.publisher(batch, RawWindow, noBatch, 0, peers.RawWindow(batch)),
+				env.publisher(batch, WatermillAMQP, noRouted, 10, peers.WatermillPublisher(1, batch)),
 			},
 		},
 		{
 			Name: "rabbitmq-publish-64", Title: "publish, 64 goroutines, 1 message a call",
 			Contenders: []measure.Contender{
-				publisher(r, 64, Warren, "", 0, peers.WarrenPublisher(64, 1)),
-				publisher(r, 64, Raw, noRouted, 1.3, peers.RawEach(64, 64)),
-				publisher(r, 64, WatermillAMQP, noRouted, 1.3, peers.WatermillPublisher(64, 1)),
+				env.publisher(64, Warren, "", 0, peers.WarrenPublisher(64, 1)),
+				env.publisher(64, Raw, noRouted, 1.3, peers.RawEach(64, 64)),
+				env.publisher(64, RawShared, noRouted, 0, peers.RawEach(64, 1)),
+				env.publisher(64, WatermillAMQP, noRouted, 1.3, peers.WatermillPublisher(64, 1)),
+				env.publisher(64, Wagslane, noRouted, 0, peers.WagslanePublisher(64)),
+				env.publisher(64, RabbitPubSub, "", 0, peers.GoCloudPublisher(64)),
 			},
 		},
 		{
 			Name: "rabbitmq-publish-1", Title: "publish, 1 goroutine, 1 message a call",
 			Contenders: []measure.Contender{
-				publisher(r, 1, Warren, "", 0, peers.WarrenPublisher(1, 1)),
-				publisher(r, 1, Raw, noRouted, 0.95, peers.RawEach(1, 1)),
+				env.publisher(1, Warren, "", 0, peers.WarrenPublisher(1, 1)),
+				env.publisher(1, Raw, noRouted, 0.95, peers.RawEach(1, 1)),
+				env.publisher(1, WatermillAMQP, noRouted, 0, peers.WatermillPublisher(1, 1)),
+				env.publisher(1, WatermillDefault, noRouted, 0, peers.WatermillDefault(1, 1)),
+				env.publisher(1, Wagslane, noRouted, 0, peers.WagslanePublisher(1)),
+				env.publisher(1, RabbitPubSub, "", 0, peers.GoCloudPublisher(1)),
 			},
 		},
 	}
@@ -37,33 +47,67 @@ func publishing(r *peers.RabbitMQ) []measure.Row {
 
 // publisher moves a multiple of unit messages, after one unit that is not
 // counted.
-func publisher(r *peers.RabbitMQ, unit int, name, less string, want float64, open peers.OpenPublisher) measure.Contender {
+func (env Env) publisher(unit int, name, less string, want float64, open peers.OpenPublisher) measure.Contender {
 	return measure.Contender{
-		Name: name, Less: less, Want: want, Unit: unit,
-		Work: r.Publishing(unit, body, open),
+		Name: name, Less: less, Want: want, Unit: unit, First: 200,
+		Work: env.RabbitMQ.Publishing(unit, body, open),
 	}
 }
 
-func consuming(r *peers.RabbitMQ) []measure.Row {
+func consuming(env Env) []measure.Row {
 	return []measure.Row{
 		{
 			Name: "rabbitmq-consume-1", Title: "consume and acknowledge, prefetch 100, 1 handler",
 			Contenders: []measure.Contender{
-				consumer(r, Warren, 0, peers.WarrenConsumer(1, peers.Prefetch)),
-				consumer(r, RawAckEach, 1.6, peers.RawConsumer(1, peers.Prefetch, 1)),
-				consumer(r, RawAckMultiple, 0.95, peers.RawConsumer(1, peers.Prefetch, peers.Prefetch/2)),
+				env.consumer(Warren, 0, peers.WarrenConsumer(1, peers.Prefetch)),
+				env.consumer(RawAckEach, 1.6, peers.RawConsumer(1, peers.Prefetch, 1)),
+				env.consumer(RawAckMultiple, 0.95, peers.RawConsumer(1, peers.Prefetch, peers.Prefetch/2)),
+				env.watermillConsumer(1),
+				env.consumer(Wagslane, 0, peers.WagslaneConsumer(1)),
+				env.consumer(RabbitPubSub, 0, peers.GoCloudConsumer(1)),
 			},
 		},
 		{
 			Name: "rabbitmq-consume-8", Title: "consume and acknowledge, prefetch 100, 8 handlers",
 			Contenders: []measure.Contender{
-				consumer(r, Warren, 0, peers.WarrenConsumer(8, peers.Prefetch)),
-				consumer(r, Raw, 1.5, peers.RawConsumer(8, peers.Prefetch, 1)),
+				env.consumer(Warren, 0, peers.WarrenConsumer(8, peers.Prefetch)),
+				env.consumer(Raw, 1.5, peers.RawConsumer(8, peers.Prefetch, 1)),
+				env.watermillConsumer(8),
+				env.consumer(Wagslane, 0, peers.WagslaneConsumer(8)),
+				env.consumer(RabbitPubSub, 0, peers.GoCloudConsumer(8)),
 			},
 		},
 	}
 }
 
-func consumer(r *peers.RabbitMQ, name string, want float64, consume peers.Consume) measure.Contender {
-	return measure.Contender{Name: name, Want: want, Work: r.Consuming(body, consume)}
+func (env Env) consumer(name string, want float64, consume peers.Consume) measure.Contender {
+	return measure.Contender{Name: name, Want: want, Work: env.RabbitMQ.Consuming(body, 0, consume)}
+}
+
+// watermillConsumer may leave as many messages as it has workers: its Close
+// gives back what is just being acknowledged.
+func (env Env) watermillConsumer(workers int) measure.Contender {
+	return measure.Contender{
+		Name: WatermillAMQP, Less: "its Close may give back what was handled",
+		Work: env.RabbitMQ.Consuming(body, workers, peers.WatermillConsumer(workers)),
+	}
+}
+
+// handling is about handlers that wait for something: their number is what
+// the rate must grow with.
+func handling(env Env) []measure.Row {
+	const work = 10 * time.Millisecond
+	slow := func(name string, workers int, want float64) measure.Contender {
+		c := env.consumer(name, want, peers.Slow(work, peers.WarrenConsumer(workers, peers.Prefetch)))
+		c.Round, c.First = time.Second, 2*workers
+		return c
+	}
+	return []measure.Row{{
+		Name: "rabbitmq-handlers-10ms", Title: "handlers that take 10 ms, prefetch 100: 64 of them against fewer",
+		Contenders: []measure.Contender{
+			slow("64-handlers", 64, 0),
+			slow("8-handlers", 8, 0.9*64/8),
+			slow("1-handler", 1, 0.9*64),
+		},
+	}}
 }

@@ -1,0 +1,47 @@
+package peers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/warrenmq/warren/pkg/messaging"
+)
+
+// queuesExchange is the memory broker with many queues, and a subscription of
+// each. Publishers go round all of them.
+type queuesExchange struct {
+	*warrenExchange
+	queues []messaging.Address
+}
+
+// WarrenQueues has so many queues, whatever the load's consumers.
+func WarrenQueues(queues int) OpenExchange {
+	return func(ctx context.Context, load Load, handle func()) (Exchange, error) {
+		base, err := newWarrenExchange(ctx, load, 1)
+		if err != nil {
+			return nil, err
+		}
+		x := &queuesExchange{warrenExchange: base}
+		for i := range queues {
+			queue := messaging.Queue(fmt.Sprint("bench-", i))
+			if err := x.broker.Declare(ctx, messaging.QueueSpec{Name: queue.Name()}); err != nil {
+				return nil, errors.Join(err, x.Close())
+			}
+			x.queues = append(x.queues, queue)
+		}
+		x.consumeAll(ctx, x.queues, counting(handle))
+		return x, nil
+	}
+}
+
+func (x *queuesExchange) Publish(ctx context.Context, publisher, n int) error {
+	for i := range n {
+		// Publishers start apart.
+		to := x.queues[(i+publisher*len(x.queues)/4)%len(x.queues)]
+		if err := x.broker.Publish(ctx, to, &messaging.Message{Body: x.body}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
