@@ -30,14 +30,14 @@ type Broker struct {
 	active    atomic.Int64          // subscriptions that are active at the broker
 	lastError atomic.Pointer[error] // the last trouble with a connection or a subscription
 
-	mu         sync.Mutex
-	consumes   *link                 // nil until something is consumed or asked
-	exclusives map[string]*exclusive // declared by this Broker, by name
-	closing    bool                  // Close was called: nothing new is begun
-	refusing   bool                  // and the subscriptions have drained: nothing is published either
-	drains     sync.WaitGroup        // subscriptions
-	calls      sync.WaitGroup        // other public methods that run
-	tasks      sync.WaitGroup        // what they started and did not wait for
+	mu       sync.Mutex
+	consumes *link                // nil until something is consumed or asked
+	declared map[string]*declared // by this Broker, by name
+	closing  bool                 // Close was called: nothing new is begun
+	refusing bool                 // and the subscriptions have drained: nothing is published either
+	drains   sync.WaitGroup       // subscriptions
+	calls    sync.WaitGroup       // other public methods that run
+	tasks    sync.WaitGroup       // what they started and did not wait for
 
 	intake     context.Context // of all subscriptions; ends when Close is called
 	stopIntake context.CancelFunc
@@ -55,7 +55,7 @@ var (
 )
 
 func newBroker(c *config, g *generation) *Broker {
-	b := &Broker{cfg: c, exclusives: map[string]*exclusive{}, closed: make(chan struct{})}
+	b := &Broker{cfg: c, declared: map[string]*declared{}, closed: make(chan struct{})}
 	b.life, b.end = context.WithCancel(context.Background())
 	b.cut = b.life.Done()
 	b.intake, b.stopIntake = context.WithCancel(b.life)

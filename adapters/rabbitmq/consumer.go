@@ -71,7 +71,10 @@ func newConsumer(s *subscription, g *generation) (*consumer, error) {
 
 // declare makes sure that there is what the subscription needs.
 func (s *subscription) declare(g *generation) error {
-	q := s.b.specOf(s.queue)
+	if q := s.b.specOf(s.queue); q != (messaging.QueueSpec{Name: s.queue}) {
+		s.spec = q // and it stays, where this Broker itself deletes the queue
+	}
+	q := s.spec
 	if isPrivate(s.src) {
 		q.Exclusive, q.AutoDelete = true, true
 	}

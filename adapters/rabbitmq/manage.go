@@ -12,7 +12,9 @@ import (
 
 // Declare implements [messaging.Manager]. A durable queue is a quorum queue
 // unless the URL says queue_type=classic. An exclusive queue belongs to this
-// Broker: it is declared again, empty, when the connection was lost.
+// Broker: it is declared again, empty, when the connection was lost. The
+// properties of the last 10,000 queues are remembered until they are deleted by
+// this Broker: one that is lost under a subscription comes back like that.
 func (b *Broker) Declare(ctx context.Context, q messaging.QueueSpec) error {
 	if err := q.Validate(); err != nil {
 		return fmt.Errorf("declare: %w", err)
@@ -20,8 +22,8 @@ func (b *Broker) Declare(ctx context.Context, q messaging.QueueSpec) error {
 	doing := "declare " + messaging.Queue(q.Name).String()
 	return b.manage(ctx, doing, func(g *generation) error {
 		err := b.declare(g, q)
-		if err == nil && q.Exclusive {
-			b.own(g, q)
+		if err == nil {
+			b.remember(g, q)
 		}
 		return err
 	})
@@ -76,7 +78,7 @@ func (b *Broker) Delete(ctx context.Context, a messaging.Address) error {
 	case a.IsTopic():
 		b.publisher.topics.Delete(a.Name())
 	default:
-		b.disown(a.Name())
+		b.forget(a.Name())
 	}
 	return err
 }

@@ -238,6 +238,9 @@ func TestRegressionJ_QueueIsBackAfterRestart(t *testing.T) {
 			t.Errorf("from %s, not %s", d.From, q)
 		}
 	}
+	if err := b.Declare(t.Context(), messaging.QueueSpec{Name: transient.Name(), Transient: true}); err != nil {
+		t.Errorf("the transient queue came back otherwise: %v", err)
+	}
 }
 
 // K: Close waited for a broker that was away, and leaked a connection.

@@ -60,6 +60,7 @@ type subscription struct {
 	b     *Broker
 	src   messaging.Source
 	queue string
+	spec  messaging.QueueSpec // what the queue is declared with where it is missing; used by declare only
 
 	last    context.Context // ends when nothing is waited for any more
 	expire  context.CancelFunc
@@ -79,6 +80,7 @@ func newSubscription(b *Broker, src messaging.Source) *subscription {
 		handled: make(chan struct{}),
 		changed: make(chan struct{}),
 	}
+	s.spec.Name = s.queue
 	s.last, s.expire = context.WithCancel(b.life)
 	return s
 }

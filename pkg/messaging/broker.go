@@ -50,7 +50,8 @@ type Subscriber interface {
 	// A queue that does not exist is declared with the zero [QueueSpec]; one
 	// that does is used as it is. When the queue is deleted, the broker
 	// cancels the consumer or the connection is lost, the subscription resumes
-	// by itself.
+	// by itself; a queue that is missing then comes back as this Broker has
+	// declared it.
 	Subscribe(ctx context.Context, from Source, h Handler) error
 }
 

@@ -38,6 +38,8 @@ var consuming = []Case{
 		Text: "when the connection is lost, the subscription resumes by itself and says so"},
 	{Rule: "C12", Name: "C12_queue_deleted", run: c12Deleted,
 		Text: "when its queue is deleted, the subscription resumes by itself and says so"},
+	{Rule: "C12", Name: "C12_as_declared", run: c12AsDeclared,
+		Text: "a queue that is deleted under a subscription comes back as it was declared"},
 	{Rule: "C12", Name: "C12_consumer_cancelled", run: c12Cancelled,
 		Text: "when the broker cancels its consumer, the subscription resumes by itself and says so"},
 	{Rule: "C13", Name: "C13_auto_ack", run: c13AutoAck,
@@ -454,6 +456,34 @@ func c12Connection(e *env) error {
 
 func c12Deleted(e *env) error {
 	return e.resumes(func(q messaging.Address) error { return e.b.Delete(e.ctx, q) })
+}
+
+func c12AsDeclared(e *env) error {
+	for _, spec := range []messaging.QueueSpec{
+		{MaxLength: 5, Overflow: messaging.DropOldest},
+		{TTL: time.Minute},
+		{SingleActive: true},
+		{AutoDelete: true},
+	} {
+		spec.Name = e.unique()
+		if err := e.b.Declare(e.ctx, spec); err != nil {
+			return err
+		}
+		s, err := e.subscribe(messaging.Source{Address: messaging.Queue(spec.Name)}, newInbox().accept)
+		if err != nil {
+			return err
+		}
+		if err := e.b.Delete(e.ctx, messaging.Queue(spec.Name)); err != nil {
+			return err
+		}
+		if err := s.waitReady(); err != nil {
+			return err
+		}
+		if err := e.b.Declare(e.ctx, spec); err != nil {
+			return fmt.Errorf("declared as %+v and deleted, the queue came back otherwise: %w", spec, err)
+		}
+	}
+	return nil
 }
 
 func c12Cancelled(e *env) error {

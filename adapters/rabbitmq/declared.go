@@ -12,38 +12,60 @@ import (
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
-// exclusive is a queue that belongs to the Broker. It goes with the connection
-// and is declared again on the next.
-type exclusive struct {
+// declared is a queue that this Broker has declared, and not with the zero
+// spec: where it is missing, it is declared again like that. An exclusive one
+// goes with the connection and is declared again on the next.
+type declared struct {
 	spec    messaging.QueueSpec
 	on      *generation // where it has been declared
-	readers int         // subscriptions of this Broker; nobody else can have any
+	readers int         // subscriptions of this Broker
 }
 
-// own notes an exclusive queue that has been declared on g.
-func (b *Broker) own(g *generation, q messaging.QueueSpec) {
+// maxDeclared is how many are remembered: programs without end declare queues
+// that delete themselves.
+const maxDeclared = 10_000
+
+// remember notes a queue that has been declared on g.
+func (b *Broker) remember(g *generation, q messaging.QueueSpec) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e := b.exclusives[q.Name]
-	if e == nil {
-		e = &exclusive{}
-		b.exclusives[q.Name] = e
+	d := b.declared[q.Name]
+	if d == nil {
+		if q == (messaging.QueueSpec{Name: q.Name}) {
+			return
+		}
+		b.forgetOne()
+		d = &declared{}
+		b.declared[q.Name] = d
 	}
-	e.spec, e.on = q, g
+	d.spec, d.on = q, g
 }
 
-func (b *Broker) disown(name string) {
+// forgetOne makes room. It needs b.mu.
+func (b *Broker) forgetOne() {
+	if len(b.declared) < maxDeclared {
+		return
+	}
+	for name, d := range b.declared {
+		if !d.spec.Exclusive && d.readers == 0 {
+			delete(b.declared, name)
+			return
+		}
+	}
+}
+
+func (b *Broker) forget(name string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.exclusives, name)
+	delete(b.declared, name)
 }
 
 // specOf is what a queue is declared with where it is missing.
 func (b *Broker) specOf(name string) messaging.QueueSpec {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e := b.exclusives[name]; e != nil {
-		return e.spec
+	if d := b.declared[name]; d != nil {
+		return d.spec
 	}
 	return messaging.QueueSpec{Name: name}
 }
@@ -54,16 +76,16 @@ func (b *Broker) specOf(name string) messaging.QueueSpec {
 func (b *Broker) read(name string) (end func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e := b.exclusives[name]
-	if e == nil {
+	d := b.declared[name]
+	if d == nil {
 		return func() {}
 	}
-	e.readers++
+	d.readers++
 	return func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		if e.readers--; e.readers == 0 && e.spec.AutoDelete && b.exclusives[name] == e {
-			delete(b.exclusives, name)
+		if d.readers--; d.readers == 0 && d.spec.AutoDelete && b.declared[name] == d {
+			delete(b.declared, name)
 		}
 	}
 }
@@ -71,9 +93,11 @@ func (b *Broker) read(name string) (end func()) {
 func (b *Broker) exclusiveSpecs() []messaging.QueueSpec {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	specs := make([]messaging.QueueSpec, 0, len(b.exclusives))
-	for _, name := range slices.Sorted(maps.Keys(b.exclusives)) {
-		specs = append(specs, b.exclusives[name].spec)
+	var specs []messaging.QueueSpec
+	for _, name := range slices.Sorted(maps.Keys(b.declared)) {
+		if d := b.declared[name]; d.spec.Exclusive {
+			specs = append(specs, d.spec)
+		}
 	}
 	return specs
 }
@@ -105,8 +129,8 @@ func (b *Broker) restore(g *generation, q messaging.QueueSpec) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e := b.exclusives[q.Name]; e != nil {
-		e.on = g
+	if d := b.declared[q.Name]; d != nil {
+		d.on = g
 	}
 	return nil
 }
@@ -116,8 +140,8 @@ func (b *Broker) restore(g *generation, q messaging.QueueSpec) error {
 func (b *Broker) exclusiveOn(name string) *generation {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e := b.exclusives[name]; e != nil {
-		return e.on
+	if d := b.declared[name]; d != nil && d.spec.Exclusive {
+		return d.on
 	}
 	return nil
 }
