@@ -6,6 +6,9 @@ package watermill_test
 // noTopics is what no Broker of this package has.
 const noTopics = "groups and keys are for the Watermill Subscriber to configure, not for a Source"
 
+// noManager is what a Watermill Pub/Sub alone cannot do.
+const noManager = "a queue has properties only with a Manager, and here is none"
+
 var missingOnAMQP = map[string]string{
 	"P3":                       "the error names what failed, but the Publisher knows no limits by which anything could fail here; see TestPublishNamesFailed",
 	"P4":                       "watermill-amqp reports no message that was returned: Publish is nil, and the message is lost",
@@ -29,6 +32,7 @@ var missingOnAMQP = map[string]string{
 	"T2":                       noTopics,
 	"T3":                       noTopics,
 	"S5_close_while_away":      "as P5_returns_when_ctx_ends",
+	"Declare":                  noManager,
 }
 
 var missingOnGoChannel = func() map[string]string {
@@ -70,6 +74,7 @@ var missingOnGoChannel = func() map[string]string {
 		"S3":                       everybody,
 		"S4":                       everybody,
 		"S5_close_while_away":      noFaults,
+		"Declare":                  noManager,
 	}
 }()
 
@@ -83,4 +88,5 @@ var missingOnBothWays = map[string]string{
 	"T1":                 noTopics,
 	"T2":                 noTopics,
 	"T3":                 noTopics,
+	"Declare_exclusive":  "as C1_get: who asks for the queue at another Broker declares it there",
 }

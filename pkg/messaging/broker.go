@@ -107,7 +107,8 @@ func (o Overflow) String() string {
 }
 
 // QueueSpec describes a queue. The zero value, apart from Name, is the safe
-// choice: durable and unlimited.
+// choice: durable and unlimited. The cases named Declare of package
+// messagingtest hold adapters to each sentence here.
 type QueueSpec struct {
 	// Name has 1 to [MaxShort] bytes of UTF-8, no control characters, and does
 	// not begin with "amq.", which AMQP 0-9-1 reserves.
@@ -133,7 +134,7 @@ type QueueSpec struct {
 	// most [MaxTTL]. Defaults to 0: for ever.
 	TTL time.Duration
 	// SingleActive lets one consumer work at a time; the others stand by.
-	// Defaults to false.
+	// RabbitMQ's quorum queues then refuse [Get]. Defaults to false.
 	SingleActive bool
 }
 

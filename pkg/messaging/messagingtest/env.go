@@ -145,7 +145,7 @@ func (s *subscription) waitReady() error {
 	case <-s.ready:
 		return nil
 	case <-s.returned:
-		return fmt.Errorf("subscribe returned before it was ready: %w", s.err)
+		return fmt.Errorf("subscribe returned before it was ready: %v", s.err)
 	case <-s.e.ctx.Done():
 		return errors.New("waited in vain for the subscription to call Ready")
 	}

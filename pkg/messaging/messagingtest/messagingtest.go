@@ -11,8 +11,10 @@
 //	}
 //
 // Cases are named after the rules: P for publishing, C for consuming, T for
-// topics, S for stopping. A case waits for events and never sleeps to see what happens, so
-// that a slow machine makes it slow and not wrong.
+// topics, S for stopping; those of the properties that a queue is declared with,
+// in [messaging.QueueSpec], are named Declare. A case waits for events and never
+// sleeps to see what happens, so that a slow machine makes it slow and not
+// wrong.
 package messagingtest
 
 import (
@@ -72,7 +74,7 @@ type Rig struct {
 
 // Case is one rule, or one side of it, as something that runs.
 type Case struct {
-	Rule  string // "P1"
+	Rule  string // "P1"; "Declare" for a sentence of messaging.QueueSpec
 	Name  string // "P1_stored"
 	Text  string // the rule's sentence
 	alone bool   // not in parallel, because its fault is everybody's
@@ -82,7 +84,7 @@ type Case struct {
 // Cases returns all cases in the order of the rules.
 func Cases() []Case {
 	var all []Case
-	for _, part := range [][]Case{publishing, consuming, verdicts, pulling, timing, topics, edges, stopping} {
+	for _, part := range [][]Case{publishing, consuming, verdicts, pulling, timing, topics, edges, stopping, declaring} {
 		all = append(all, part...)
 	}
 	return all

@@ -241,21 +241,22 @@ func unroutable(e *env, m *messaging.Message) error {
 // returnTime is what rule P5 allows.
 const returnTime = 50 * time.Millisecond
 
-// publishUntil publishes with a deadline, and checks that Publish keeps it.
+// publishUntil publishes with a deadline, and checks that Publish keeps it. Only
+// then has its result the error of Publish in its chain.
 func (e *env) publishUntil(timeout time.Duration, q messaging.Address, m *messaging.Message) error {
 	ctx, cancel := context.WithTimeout(e.ctx, timeout)
 	defer cancel()
 	err := e.b.Publish(ctx, q, m)
 	deadline, _ := ctx.Deadline()
 	if late := time.Since(deadline); late > returnTime+e.h.Slack {
-		return fmt.Errorf("returned %s after ctx ended: %w", late, err)
+		return fmt.Errorf("returned %s after ctx ended: %v", late, err)
 	}
 	if err == nil {
 		return errors.New("returned nil")
 	}
 	var failure *messaging.PublishError
 	if !errors.As(err, &failure) || !errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("returned %w, not a *PublishError with context.DeadlineExceeded in its chain", err)
+		return fmt.Errorf("returned %v, not a *PublishError with context.DeadlineExceeded in its chain", err)
 	}
 	return err
 }
