@@ -20,6 +20,11 @@ var quiet = slog.New(slog.DiscardHandler)
 func stockBroker(url string) (*watermill.Broker, error) {
 	config := wamqp.NewDurableQueueConfig(url)
 	config.Publish.ConfirmDelivery = true
+	return brokerOf(config)
+}
+
+// brokerOf is watermill-amqp as a configuration has it.
+func brokerOf(config wamqp.Config, opts ...watermill.BrokerOption) (*watermill.Broker, error) {
 	pub, err := wamqp.NewPublisher(config, wm.NopLogger{})
 	if err != nil {
 		return nil, err
@@ -29,7 +34,7 @@ func stockBroker(url string) (*watermill.Broker, error) {
 		_ = pub.Close()
 		return nil, err
 	}
-	return watermill.NewBroker(pub, sub, watermill.WithCompeting(), watermill.WithLogger(quiet)), nil
+	return watermill.NewBroker(pub, sub, append(opts, watermill.WithCompeting(), watermill.WithLogger(quiet))...), nil
 }
 
 // bothWays is both halves of this package, and the memory broker below them.

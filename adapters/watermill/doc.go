@@ -57,9 +57,12 @@
 //     goes back at once, and that attempt is forgotten.
 //   - Redelivered is true for what is tried again, and otherwise false: a Nack
 //     is a redelivery that nobody counts.
-//   - Topics, groups and keys, and Bind, Inspect, Purge and Delete return errors
-//     that wrap [errors.ErrUnsupported]; a Manager (WithManager) helps with the
-//     last four. Declare can initialize a topic, and not ask for properties.
+//   - Watermill's Subscribe has no groups and keys: they are configured in the
+//     Subscriber. So one Broker is one group, of every topic that it is
+//     subscribed to (WithTopic); Source.Group and Source.Keys are errors.
+//   - These, topics without WithTopic, and Bind, Inspect, Purge and Delete return
+//     errors that wrap [errors.ErrUnsupported]; a Manager (WithManager) helps with
+//     the last four. Declare can initialize a topic, and not ask for properties.
 //   - Get subscribes for a moment, and calls a queue empty that brought nothing
 //     for 250 ms.
 //   - Health knows no connection: it is Connected until Close.

@@ -56,9 +56,13 @@ func (b *Broker) Subscribe(ctx context.Context, from messaging.Source, h messagi
 	return s.failed(err)
 }
 
+// errGroups says what to do, as the package's documentation does.
+var errGroups = fmt.Errorf("groups and keys are the Watermill Subscriber's to configure: make a Broker of one that is (WithTopic), "+
+	"and leave out Source.Group and Source.Keys: %w", errors.ErrUnsupported)
+
 func (b *Broker) newSubscription(ctx context.Context, src messaging.Source) (*subscription, error) {
 	if src.Group != "" || len(src.Keys) > 0 {
-		return nil, fmt.Errorf("groups and keys are the Watermill Subscriber's to configure: %w", errors.ErrUnsupported)
+		return nil, errGroups
 	}
 	topic, err := b.topic(src.Address)
 	if err != nil {
