@@ -34,6 +34,7 @@ type Broker struct {
 	since      time.Time
 	lastErr    error
 	unfinished int // subscriptions that had to leave handlers behind while closing
+	closeErr   error
 	cutOnce    sync.Once
 	changed    chan struct{} // closed and replaced when down, blocked, holding or closing change
 	drained    chan struct{} // closed when closing and the last subscription has ended

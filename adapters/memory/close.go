@@ -9,30 +9,28 @@ import (
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
-// cutGrace is how much longer than its context Close waits, for handlers that
-// return when their own context is cancelled.
-const cutGrace = 50 * time.Millisecond
+// cutGrace is how much longer than its context Close waits at most, for handlers
+// that return when their own context is cancelled. Subscribe gives up before.
+const cutGrace = 100 * time.Millisecond
 
 // Close ends all subscriptions, which return ErrClosed, and waits for them
 // until ctx ends; then their handlers' contexts are cancelled, and Close
-// returns at most 50 ms later. The error says how many subscriptions had
-// handlers that did not finish. Running handlers may publish until then.
-// Whoever waits in a call gets ErrClosed at once. All messages are gone. A
-// second Close waits for the first, and returns nil when that is over.
+// returns at most 100 ms later. The error says how many subscriptions had
+// handlers that did not finish, then or within their ShutdownTimeout. Running
+// handlers may publish until then. Whoever waits in a call gets ErrClosed at
+// once. All messages are gone. A second Close waits for the first, and returns
+// the same.
 func (b *Broker) Close(ctx context.Context) error {
-	if !b.beginClose() {
-		return nil
-	}
+	b.beginClose()
 	b.drain(ctx)
 	return b.endClose(ctx)
 }
 
-// beginClose says whether there is anything to wait for.
-func (b *Broker) beginClose() bool {
+func (b *Broker) beginClose() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closing {
-		return !b.closed
+		return
 	}
 	b.closing = true
 	b.since = time.Now()
@@ -43,7 +41,6 @@ func (b *Broker) beginClose() bool {
 	if len(b.subs) == 0 {
 		close(b.drained)
 	}
-	return true
 }
 
 // drain waits for the subscriptions, until ctx ends and not much longer.
@@ -65,6 +62,9 @@ func (b *Broker) drain(ctx context.Context) {
 func (b *Broker) endClose(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.closed {
+		return b.closeErr
+	}
 	b.closed = true
 	for _, q := range b.queues {
 		b.remove(q)
@@ -73,9 +73,9 @@ func (b *Broker) endClose(ctx context.Context) error {
 		b.removeTopic(t)
 	}
 	if n := len(b.subs) + b.unfinished; n > 0 {
-		return fmt.Errorf("close: %d subscriptions had to be cut off: %w", n, cmp.Or(ctx.Err(), context.DeadlineExceeded))
+		b.closeErr = fmt.Errorf("close: %d subscriptions had to be cut off: %w", n, cmp.Or(ctx.Err(), context.DeadlineExceeded))
 	}
-	return nil
+	return b.closeErr
 }
 
 // join counts s in. It says no once the broker is closing.

@@ -47,6 +47,8 @@ type Broker struct {
 	closeOnce  sync.Once
 	closed     chan struct{} // closed when Close is through
 	closeErr   error
+	unfinished int   // subscriptions that did not end in order while closing
+	cutBy      error // the error of the context that ended before Close was through
 }
 
 var (

@@ -1,12 +1,15 @@
 package rabbitmq
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 )
 
 // Close implements [messaging.Broker]. A connection gets at most two seconds
-// of what ctx allows to close in order.
+// of what ctx allows to close in order. The error says how many subscriptions
+// had handlers that did not finish, or did not hear from the broker that what
+// they settled is settled.
 func (b *Broker) Close(ctx context.Context) error {
 	b.closeOnce.Do(func() {
 		b.mu.Lock()
@@ -20,6 +23,9 @@ func (b *Broker) Close(ctx context.Context) error {
 		return b.closeErr
 	case <-ctx.Done():
 	}
+	b.mu.Lock()
+	b.cutBy = cmp.Or(b.cutBy, ctx.Err())
+	b.mu.Unlock()
 	b.end()
 	<-b.closed
 	return b.closeErr
@@ -35,9 +41,7 @@ func (b *Broker) shutDown() {
 	b.refusing = true
 	b.mu.Unlock()
 	b.calls.Wait()
-	if b.life.Err() != nil {
-		b.closeErr = fmt.Errorf("close RabbitMQ: not everything had finished in time, and was cut: %w", context.DeadlineExceeded)
-	}
+	b.closeErr = b.whatWasCut()
 	links := []*link{b.publishes}
 	if b.consumes != nil { // no call is left that could change it
 		links = append(links, b.consumes)
@@ -51,4 +55,24 @@ func (b *Broker) shutDown() {
 	b.end()
 	b.tasks.Wait()
 	b.publisher.close()
+}
+
+// whatWasCut is the error of Close, nil where everything ended in order.
+func (b *Broker) whatWasCut() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.unfinished > 0:
+		return fmt.Errorf("close RabbitMQ: %d subscriptions had to be cut off: %w", b.unfinished, cmp.Or(b.cutBy, context.DeadlineExceeded))
+	case b.cutBy != nil:
+		return fmt.Errorf("close RabbitMQ: calls were still waiting for the broker, and had to be cut off: %w", b.cutBy)
+	}
+	return nil
+}
+
+// abandoned counts a subscription that did not end in order.
+func (b *Broker) abandoned() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.unfinished++
 }

@@ -104,10 +104,14 @@ func (s *subscription) run(ctx context.Context, h messaging.Handler) error {
 	err := messaging.Workers{Source: s.src, Handler: h, Next: s.next, Stop: s.limit, Cut: s.b.cut, Log: s.b.cfg.log}.Run(intake)
 	close(s.handled)
 	keeper.Wait()
-	if s.b.intake.Err() != nil {
-		err = errors.Join(messaging.ErrClosed, err)
+	err = errors.Join(err, kept)
+	if s.b.intake.Err() == nil {
+		return err
 	}
-	return errors.Join(err, kept)
+	if err != nil {
+		s.b.abandoned()
+	}
+	return errors.Join(messaging.ErrClosed, err)
 }
 
 // limit is called when the intake has ended: from now on, time runs.
@@ -246,8 +250,11 @@ func (s *subscription) next(ctx context.Context) messaging.Job {
 	}
 }
 
-// errUnheard says that the last acknowledgements may be lost.
-var errUnheard = errors.New("the connection was lost while draining; what was settled last may be delivered again")
+// What is said where the last acknowledgements may be lost.
+var (
+	errDrainLost   = errors.New("the connection was lost while draining; what was settled last may be delivered again")
+	errDrainSilent = errors.New("the broker did not answer in time while draining; what was settled last may be delivered again")
+)
 
 // farewell ends the consumer in order: no new messages, back with those that
 // were not started, and when the handlers have ended, everything that they
@@ -259,10 +266,13 @@ func (s *subscription) farewell(c *consumer) error {
 	s.moves.Wait()
 	c.stop()
 	var err error
-	if heard && s.within(func() { err = c.close() }) && err == nil {
-		return nil
+	switch {
+	case !heard || !s.within(func() { err = c.close() }):
+		return errDrainSilent
+	case err != nil:
+		return errDrainLost
 	}
-	return errUnheard
+	return nil
 }
 
 // within runs f, which waits for the broker, and says whether it ended in time.

@@ -1,6 +1,7 @@
 package watermill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,9 @@ type Broker struct {
 	lastErr error
 	drained chan struct{} // closed when closing and the last subscription has ended
 	over    chan struct{} // closed when Close is
+
+	unfinished int   // subscriptions that had to leave handlers behind while closing
+	closeErr   error // set before over is closed
 }
 
 var _ messaging.Broker = (*Broker)(nil)
@@ -170,10 +174,14 @@ func (b *Broker) join(s *subscription) bool {
 	return true
 }
 
-func (b *Broker) leave(s *subscription) {
+// leave counts s out, with the error that it ended with.
+func (b *Broker) leave(s *subscription, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.subs, s)
+	if b.closing && err != nil {
+		b.unfinished++
+	}
 	if b.closing && len(b.subs) == 0 {
 		close(b.drained)
 	}
@@ -185,20 +193,22 @@ const cutGrace = 50 * time.Millisecond
 // Close ends all subscriptions, which return ErrClosed, waits for them until
 // ctx ends, and closes the Watermill Publisher and Subscriber, each once. One
 // that does not return from its Close in time is left behind, and the error
-// says so. A second Close waits for the first, until its own ctx ends.
+// says so, and how many subscriptions had handlers that did not finish. A second
+// Close waits for the first, until its own ctx ends, and returns the same.
 func (b *Broker) Close(ctx context.Context) error {
 	if !b.beginClose() {
 		select {
 		case <-b.over:
-			return nil
+			return b.closeErr
 		case <-ctx.Done():
 			return fmt.Errorf("close: %w", ctx.Err())
 		}
 	}
 	defer close(b.over)
-	cut := b.drain(ctx)
+	b.drain(ctx)
 	b.end()
-	return errors.Join(cut, b.closePubSub(ctx))
+	b.closeErr = errors.Join(b.whatWasCut(ctx), b.closePubSub(ctx))
+	return b.closeErr
 }
 
 func (b *Broker) beginClose() bool {
@@ -218,10 +228,10 @@ func (b *Broker) beginClose() bool {
 }
 
 // drain waits for the subscriptions, until ctx ends and not much longer.
-func (b *Broker) drain(ctx context.Context) error {
+func (b *Broker) drain(ctx context.Context) {
 	select {
 	case <-b.drained:
-		return nil
+		return
 	case <-ctx.Done():
 	}
 	b.end()
@@ -229,7 +239,15 @@ func (b *Broker) drain(ctx context.Context) error {
 	case <-b.drained:
 	case <-time.After(cutGrace):
 	}
-	return fmt.Errorf("close: subscriptions had to be cut off: %w", ctx.Err())
+}
+
+func (b *Broker) whatWasCut(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n := len(b.subs) + b.unfinished; n > 0 {
+		return fmt.Errorf("close: %d subscriptions had to be cut off: %w", n, cmp.Or(ctx.Err(), context.DeadlineExceeded))
+	}
+	return nil
 }
 
 func (b *Broker) closePubSub(ctx context.Context) error {

@@ -118,7 +118,7 @@ func (j *job) holdOn(dec messaging.Decision) error {
 		return errors.Join(messaging.ErrClosed, j.in.leave())
 	}
 	go func() {
-		defer j.s.b.leave(j.s)
+		defer j.s.b.leave(j.s, nil)
 		j.move(dec)
 		_ = j.in.leave() // of no interest to anybody any more
 	}()

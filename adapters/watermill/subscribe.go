@@ -48,8 +48,8 @@ func (b *Broker) Subscribe(ctx context.Context, from messaging.Source, h messagi
 	if !b.join(s) {
 		return s.failed(messaging.ErrClosed)
 	}
-	defer b.leave(s)
 	err = s.run(h)
+	b.leave(s, err)
 	if errors.Is(context.Cause(s.ctx), messaging.ErrClosed) {
 		err = errors.Join(messaging.ErrClosed, err)
 	}

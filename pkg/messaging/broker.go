@@ -85,9 +85,15 @@ type Broker interface {
 	Health() Health
 	// Close stops intake, lets what runs finish until ctx ends, and then cuts.
 	// Subscriptions drain first, and their handlers may publish meanwhile;
-	// then every method returns ErrClosed. It is idempotent, meets the deadline whatever state the broker is in,
-	// and leaves no goroutine of the adapter. It returns an error when
-	// something had to be cut.
+	// then every method returns ErrClosed. It returns at most 100 ms after ctx
+	// ended, whatever state the broker is in, and leaves no goroutine of the
+	// adapter: a handler that ignores the end of its own context is left
+	// behind, and its message released.
+	//
+	// It returns an error when something had to be cut: when ctx ended first,
+	// and when a handler did not finish within its Source.ShutdownTimeout. It
+	// is idempotent: each further call waits for the first, within its own
+	// ctx, and returns the same.
 	Close(ctx context.Context) error
 }
 

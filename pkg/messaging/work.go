@@ -37,15 +37,20 @@ type Workers struct {
 	// received and not handed out.
 	Stop func()
 	// Cut, where not nil, ends the waiting for running handlers when it is
-	// closed, as ShutdownTimeout does.
+	// closed, as ShutdownTimeout does. Close is about to miss its deadline:
+	// Run returns 50 ms later at most.
 	Cut <-chan struct{}
 	// Log gets panics and dead letters. nil is slog.Default().
 	Log *slog.Logger
 }
 
-// cutGrace is how long handlers may take to return after their context was
-// cancelled. One that does not is left behind, and its message released.
-const cutGrace = time.Second
+// The time that handlers may take to return after their context was cancelled,
+// by the ShutdownTimeout and by Cut. One that does not is left behind, and its
+// message released.
+const (
+	timeoutGrace = time.Second
+	cutGrace     = 50 * time.Millisecond
+)
 
 // Run handles messages until ctx ends, then waits for running handlers. It
 // returns nil when all of them finished in time, otherwise an error that says
@@ -101,7 +106,7 @@ func (r *run) drain(cancelHandlers func()) error {
 	r.releaseWaiting()
 	if !waitFor(idle, r.Source.ShutdownTimeout, r.Cut) {
 		cancelHandlers()
-		if !waitFor(idle, cutGrace, nil) {
+		if !waitFor(idle, timeoutGrace, r.Cut) && !(r.isCut() && waitFor(idle, cutGrace, nil)) {
 			r.abandon()
 			r.releaseWaiting() // what came in while the intake was ending
 		}
@@ -109,17 +114,29 @@ func (r *run) drain(cancelHandlers func()) error {
 	return r.unfinished()
 }
 
+func (r *run) isCut() bool {
+	select {
+	case <-r.Cut:
+		return true
+	default:
+		return false
+	}
+}
+
 func (r *run) unfinished() error {
 	left := r.left.Load()
 	if left == 0 {
 		return nil
 	}
+	limit := fmt.Sprintf("within the shutdown timeout (%s)", r.Source.ShutdownTimeout)
+	if r.isCut() {
+		limit = "before the broker was closed"
+	}
 	fate := "went back to the queue"
 	if r.Source.AutoAck {
 		fate = "were acknowledged before"
 	}
-	return fmt.Errorf("%d handlers did not finish within the shutdown timeout (%s); their messages %s: %w",
-		left, r.Source.ShutdownTimeout, fate, context.DeadlineExceeded)
+	return fmt.Errorf("%d handlers did not finish %s; their messages %s: %w", left, limit, fate, context.DeadlineExceeded)
 }
 
 // waitFor says whether done came before the timeout and before cut.

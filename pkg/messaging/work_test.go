@@ -202,8 +202,8 @@ func TestWorkersShutdownTimeout(t *testing.T) {
 	}{
 		"obedient":         {obedient, false, false, 30 * time.Second, "release:2", "2 handlers did not finish within the shutdown timeout (30s); their messages went back"},
 		"obedient, cut":    {obedient, false, true, 0, "release:2", "2 handlers"},
-		"hangs":            {hangs, false, false, 31 * time.Second, "release:2", "2 handlers"},
-		"hangs, cut":       {hangs, false, true, time.Second, "release:2", "2 handlers"},
+		"hangs":            {hangs, false, false, 31 * time.Second, "release:2", "2 handlers did not finish within the shutdown timeout (30s)"},
+		"hangs, cut":       {hangs, false, true, 50 * time.Millisecond, "release:2", "2 handlers did not finish before the broker was closed; their"},
 		"finishes at last": {finishes, false, false, 30 * time.Second, "acknowledge:2", ""},
 		"hangs, auto-ack":  {hangs, true, false, 31 * time.Second, "acknowledge:2", "were acknowledged before"},
 	} {

@@ -24,6 +24,8 @@ var stopping = []Case{
 		Text: "Close drains subscriptions as the end of their context would, handlers may publish meanwhile, it is idempotent, and everything after it is ErrClosed"},
 	{Rule: "S5", Name: "S5_close_cuts", run: s5Cuts,
 		Text: "Close meets its deadline with a handler that hangs, and says that it cut something"},
+	{Rule: "S5", Name: "S5_close_tells_of_handlers", run: s5Tells,
+		Text: "Close says that a handler did not finish, also where it was the ShutdownTimeout that ended first; each Close returns what the first did"},
 	{Rule: "S5", Name: "S5_close_while_away", run: s5Away,
 		Text: "Close meets its deadline with the broker away, and ends the waiting of Publish"},
 	{Rule: "S5", Name: "S5_no_goroutine", run: s5Goroutine,
@@ -211,6 +213,9 @@ func s4Publish(e *env) error {
 // errLate says that Close took longer than it may.
 var errLate = errors.New("missed the deadline")
 
+// closeTime is how much later than the end of its context Close may return.
+const closeTime = 100 * time.Millisecond
+
 // closeBroker closes the broker with a timeout, and checks that it is kept.
 func (e *env) closeBroker(timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
@@ -218,7 +223,7 @@ func (e *env) closeBroker(timeout time.Duration) error {
 	start := time.Now()
 	e.closed = true
 	err := e.b.Close(ctx)
-	if took := time.Since(start); took > timeout+cutTime+e.h.Slack {
+	if took := time.Since(start); took > timeout+closeTime+e.h.Slack {
 		return fmt.Errorf("Close %w: with a timeout of %s it took %s", errLate, timeout, took)
 	}
 	return err
@@ -305,6 +310,24 @@ func s5Cuts(e *env) error {
 		return errors.New("a handler hangs, and Close returned nil")
 	case errors.Is(err, errLate):
 		return err
+	}
+	return nil
+}
+
+func s5Tells(e *env) error {
+	if _, err := e.busy(1, messaging.Source{ShutdownTimeout: 100 * time.Millisecond}); err != nil {
+		return err
+	}
+	start := time.Now()
+	first := e.closeBroker(time.Minute)
+	if first == nil {
+		return errors.New("a handler was left behind, and Close returned nil")
+	}
+	if took := time.Since(start); took > 100*time.Millisecond+cutTime+e.h.Slack {
+		return fmt.Errorf("Close took %s, with nothing to wait for but a ShutdownTimeout of 100 ms", took)
+	}
+	if again := e.closeBroker(time.Second); again == nil || again.Error() != first.Error() {
+		return fmt.Errorf("the first Close returned %w, the second %v", first, again)
 	}
 	return nil
 }
