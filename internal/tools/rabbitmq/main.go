@@ -5,8 +5,9 @@
 //	go run ./internal/tools/rabbitmq down
 //
 // The node listens on 127.0.0.1:5672 and keeps its data in the user's cache
-// directory from one up to the next. It needs neither root nor the
-// distribution's service.
+// directory from one up to the next: a user has one node, which the up and the
+// down of every checkout are about. It needs neither root nor the
+// distribution's service, and outlives the terminal it was started in.
 package main
 
 import (
@@ -87,7 +88,7 @@ func (s standing) up(ctx context.Context, out io.Writer) error {
 }
 
 func (s standing) printUse(out io.Writer) {
-	fmt.Fprintf(out, "Point the programs at it with\n\n    export MESSAGING_URL=%s\n\nand stop it with `make rabbitmq-down`.\n", s.url())
+	fmt.Fprintf(out, "Point the programs at it with\n\n    export MESSAGING_URL=%s\n\nand stop it with `make rabbitmq-down`, here or in any other checkout of yours: there is one node for each user.\n", s.url())
 }
 
 func (s standing) url() string {

@@ -1,10 +1,16 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net"
+	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/warrenmq/warren/internal/rabbitmqtest"
@@ -12,7 +18,30 @@ import (
 
 import _ "pgregory.net/rapid" // its flags: go test ./... -rapid.checks=N gives them to every package
 
-func TestMain(m *testing.M) { rabbitmqtest.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(starterEnv) != "" {
+		starter(os.Getenv(starterEnv))
+	}
+	rabbitmqtest.Main(m)
+}
+
+// starterEnv makes the test binary a terminal's make rabbitmq-up: its value is
+// the node's options.
+const starterEnv = "WARREN_TEST_STARTER"
+
+// starter starts the node, says so and waits for the end of its process.
+func starter(options string) {
+	var s standing
+	err := json.Unmarshal([]byte(options), &s.opts)
+	if err == nil {
+		err = s.up(context.Background(), os.Stdout)
+	}
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	select {}
+}
 
 func TestUpAndDown(t *testing.T) {
 	rabbitmqtest.SharedNode(t) // skips or fails where there is no RabbitMQ
@@ -22,8 +51,36 @@ func TestUpAndDown(t *testing.T) {
 	wantOutput(t, s.up, "already running", "export MESSAGING_URL="+s.url())
 	wantOutput(t, s.down, "has stopped")
 	wantOutput(t, s.down, "is not running")
-	wantOutput(t, s.up, "RabbitMQ is running")
+	upInATerminalThatIsClosed(t, s)
+	wantOutput(t, s.up, "already running")
 	wantOutput(t, s.down, "has stopped")
+}
+
+// upInATerminalThatIsClosed has another process start the node, whose group then
+// gets what CTRL+C and the end of a terminal send. The node must not notice.
+func upInATerminalThatIsClosed(t *testing.T, s standing) {
+	t.Helper()
+	options, err := json.Marshal(s.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), starterEnv+"="+string(options))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if said, err := bufio.NewReader(out).ReadString('\n'); !strings.HasPrefix(said, "RabbitMQ is running") {
+		t.Errorf("the other process said %q, %v", said, err)
+	}
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGHUP, syscall.SIGKILL} {
+		_ = syscall.Kill(-cmd.Process.Pid, signal) // the first may have ended it
+	}
+	_ = cmd.Wait() // it was killed
 }
 
 func TestUpWhereAnotherBrokerListens(t *testing.T) {
