@@ -41,6 +41,7 @@ type Broker struct {
 	cut        chan struct{} // closed when Close has run out of time
 	attached   atomic.Int64  // subscriptions that are attached to their queue
 	idle       idlers
+	stock      stock
 }
 
 var (

@@ -12,7 +12,8 @@ type consumer struct {
 	inTurns  bool
 	next     *consumer // in turns
 
-	acks *acks // has a mutex of its own
+	tray tray // belongs to the queue's mutex too
+	desk desk
 }
 
 // hold is the right to settle a message.
@@ -51,7 +52,7 @@ func (q *queue) detach(c *consumer) {
 	}
 	q.consumers = slices.Delete(q.consumers, i, i+1)
 	q.leaveTurns(c)
-	for h := range c.sub.buffered() {
+	for _, h := range c.clear() {
 		if q.take(h.hold) {
 			q.putBack(h.e)
 			c.credit++
@@ -65,14 +66,15 @@ func (q *queue) detach(c *consumer) {
 // loseConsumers ends what q and its consumers have to do with each other; their
 // subscriptions are told why. It needs b.mu too.
 func (q *queue) loseConsumers(why error) {
-	q.collectAll()
+	for c := range q.members {
+		q.collect(c)
+	}
 	if len(q.consumers) > 0 {
 		q.b.lastErr = why
 	}
 	for _, c := range q.consumers {
 		q.leaveTurns(c)
-		for range c.sub.buffered() { // its messages are dealt with by the caller
-		}
+		c.clear() // its messages are dealt with by the caller
 		c.sub.interrupt(why)
 	}
 	q.consumers = nil
@@ -103,7 +105,8 @@ func (q *queue) dispatch() {
 		c := q.turns.pop()
 		c.credit--
 		q.offer(c)
-		c.sub.buffer <- q.handOut(e, c) // never blocks: it has room for the credit
+		c.tray.add(q.handOut(e, c))
+		q.wake(c.sub)
 	}
 	q.trim()
 }

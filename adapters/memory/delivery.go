@@ -44,7 +44,7 @@ func (d *delivery) settle(dec messaging.Decision) error {
 	case dec.Action == messaging.DeadLetter || dec.Action == messaging.Move:
 		return d.transfer(dec)
 	case dec.Action == messaging.Acknowledge && d.c != nil:
-		if d.c.acks.add(d.hold) {
+		if d.c.desk.ack(d.hold) {
 			d.c.flush()
 		}
 		return nil
@@ -57,7 +57,7 @@ func (d *delivery) settle(dec messaging.Decision) error {
 	}
 	switch dec.Action {
 	case messaging.Acknowledge:
-		d.e.free()
+		q.discard(d.e)
 	case messaging.Release:
 		// Workers gives no error for what no handler has seen.
 		d.e.redelivered = d.e.redelivered || dec.Err != nil

@@ -2,8 +2,8 @@ package memory
 
 import (
 	"maps"
-	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/warrenmq/warren/pkg/messaging"
 )
@@ -26,13 +26,19 @@ type entry struct {
 	lost        bool // a hold on it was lost, so whoever had that may still look at it
 }
 
-// entries are acknowledged ones that wait to be used again with the memory of
-// their bodies: memory that is used once is most of the cost of a message.
-var entries = sync.Pool{New: func() any { return new(entry) }}
+// newEntry copies what was published.
+func (b *Broker) newEntry(m *messaging.Message) *entry {
+	e := b.stock.get(1)
+	if e == nil {
+		e = new(entry)
+	}
+	e.fill(m)
+	return e
+}
 
-// newEntry copies what was published. Times have milliseconds, as on the wire.
-func newEntry(m *messaging.Message) *entry {
-	e := entries.Get().(*entry)
+// fill makes e, which may have been another message before, a copy of m. Times
+// have milliseconds, as on the wire.
+func (e *entry) fill(m *messaging.Message) {
 	body := e.msg.Body[:0]
 	if n := len(m.Body); cap(body) < n || cap(body) > 2*n {
 		body = nil // too small, or wasted for as long as the message waits
@@ -43,18 +49,12 @@ func newEntry(m *messaging.Message) *entry {
 	e.msg.Body = body
 	e.msg.Time = time.UnixMilli(m.Time.UnixMilli()).UTC()
 	e.msg.TTL = roundUp(m.TTL)
-	e.attempt = 1
-	return e
+	e.deadline, e.at = 0, 0
+	e.attempt, e.redelivered, e.dead = 1, false, false
 }
 
-// free gives up an entry that was acknowledged and so is in no queue.
-func (e *entry) free() {
-	if e.lost {
-		return
-	}
-	*e = entry{msg: messaging.Message{Body: e.msg.Body}}
-	entries.Put(e)
-}
+// size is about how many bytes e takes.
+func (e *entry) size() int { return int(unsafe.Sizeof(*e)) + cap(e.msg.Body) }
 
 // expired says whether e's own TTL is over.
 func (e *entry) expired(now time.Duration) bool { return e.deadline > 0 && e.deadline <= now }

@@ -114,7 +114,12 @@ func (q *queue) unlock() {
 	if q.b.idle.n.Load() > 0 && q.unsettled() == 0 && !q.anyOpen() {
 		q.b.idle.tell()
 	}
+	woken := q.woken
+	q.woken = nil
 	q.mu.Unlock()
+	if woken != nil {
+		woken.workers.wake()
+	}
 }
 
 // anyOpen says whether a message is ready that is no dead letter. It needs

@@ -117,7 +117,7 @@ func (b *Broker) with(ctx context.Context, a messaging.Address, f func(*queue)) 
 	}
 	q.mu.Lock()
 	defer q.unlock()
-	q.collectAll()
+	q.learnAll()
 	f(q)
 	return nil
 }

@@ -76,7 +76,7 @@ func (b *Broker) DeadLetters(of messaging.Address) []messaging.Delivery {
 func (q *queue) deadLetters(of messaging.Address) []messaging.Delivery {
 	q.mu.Lock()
 	defer q.unlock()
-	q.collectAll()
+	q.learnAll()
 	var dead []*entry
 	for _, e := range q.all() {
 		if e.dead && e.msg.Headers[messaging.HeaderDeadFrom] == of.String() {

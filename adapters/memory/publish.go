@@ -3,6 +3,7 @@ package memory
 import (
 	"cmp"
 	"context"
+	"runtime"
 
 	"github.com/warrenmq/warren/pkg/messaging"
 )
@@ -29,6 +30,9 @@ func (b *Broker) Publish(ctx context.Context, to messaging.Address, msgs ...*mes
 			p.failFrom(start, err)
 			break
 		}
+		if p.ahead {
+			runtime.Gosched()
+		}
 	}
 	if p.doubts != nil {
 		p.confirm(ctx)
@@ -46,6 +50,7 @@ type publication struct {
 	msgs   []*messaging.Message
 	match  matcher                  // where it is to a topic
 	failed []messaging.MessageError // in the order of msgs
+	ahead  bool                     // of the queue's consumers
 
 	doubts []doubt
 	losses int // Broker.losses when the first of them was stored
@@ -54,11 +59,9 @@ type publication struct {
 // store stores a chunk of the messages. The error is for all from start on:
 // none of those is stored.
 func (p *publication) store(ctx context.Context, start, end int) error {
-	var copies [chunk]*entry // made before a lock is taken; nil where the message is too large
-	for i, m := range p.msgs[start:end] {
-		if p.to.IsQueue() && p.tooLarge(m) == nil {
-			copies[i] = newEntry(m)
-		}
+	var copies *entry
+	if p.to.IsQueue() {
+		copies = p.copy(start, end) // before a lock is taken
 	}
 	if err := p.b.enter(ctx, publishing); err != nil {
 		return err
@@ -74,17 +77,37 @@ func (p *publication) store(ctx context.Context, start, end int) error {
 	}
 	q.mu.Lock()
 	defer q.unlock()
-	for i, e := range copies[:end-start] {
-		fault, err := p.check(start + i)
+	for i := start; i < end; i++ {
+		e := copies
+		copies, e.next = e.next, nil
+		fault, err := p.check(i)
 		if err == nil {
 			err = q.publish(e)
 		}
 		if err == nil && fault.twice() {
-			err = q.publish(newEntry(p.msgs[start+i]))
+			err = q.publish(p.b.newEntry(p.msgs[i]))
 		}
-		p.note(start+i, fault, err)
+		p.note(i, fault, err)
 	}
+	p.ahead = q.behind()
 	return nil
+}
+
+// copy returns an entry for each message of a chunk, linked by next. That of a
+// message that is too large is empty.
+func (p *publication) copy(start, end int) *entry {
+	first := p.b.stock.get(end - start)
+	link := &first
+	for _, m := range p.msgs[start:end] {
+		if *link == nil {
+			*link = new(entry)
+		}
+		if p.tooLarge(m) == nil {
+			(*link).fill(m)
+		}
+		link = &(*link).next
+	}
+	return first
 }
 
 // route stores a chunk of the messages in the queues that are bound to the

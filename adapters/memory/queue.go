@@ -32,6 +32,7 @@ type queue struct {
 	consumers []*consumer            // attached, the longest first
 	members   map[*consumer]struct{} // attached, or between two attachments, or draining
 	turns     turns                  // attached and able to take a message
+	woken     *subscription          // has a message, and is told when the mutex is free
 
 	bindings []binding // to topics; belongs to b.mu
 }
@@ -73,6 +74,15 @@ func (q *queue) unsettled() int { return q.held.len + q.moving }
 func (q *queue) refuses() bool {
 	return q.spec.MaxLength > 0 && q.ready() >= q.spec.MaxLength && q.spec.Overflow == messaging.RejectPublish
 }
+
+// backlog is how many messages may be ready until whoever publishes lets the
+// queue's consumers run. Until then they can catch up with no more memory than
+// there was; what a queue grows by is allocated, and is most of the cost of a
+// message. It is no limit: nobody waits.
+const backlog = 256
+
+// behind says whether q's consumers do not keep up with what is published.
+func (q *queue) behind() bool { return q.fifo.len > backlog && len(q.consumers) > 0 }
 
 // publish takes in a new message.
 func (q *queue) publish(e *entry) error {

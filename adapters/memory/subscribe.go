@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"sync/atomic"
 
 	"github.com/warrenmq/warren/pkg/messaging"
@@ -17,9 +16,9 @@ type subscription struct {
 	src     messaging.Source
 	ctx     context.Context // ends the intake
 	cancel  context.CancelCauseFunc
-	buffer  chan handout             // what was handed out to it and not to a handler; filled under the queue's mutex
 	trouble chan error               // why it may have to attach again; nil is good news
 	current atomic.Pointer[consumer] // is consumer, for the workers
+	workers sleepers
 
 	// The rest belongs to b.mu.
 	spec     messaging.QueueSpec // of the queue, to declare it again
@@ -62,7 +61,7 @@ func newSubscription(ctx context.Context, b *Broker, src messaging.Source) *subs
 	s := &subscription{
 		b:       b,
 		src:     src,
-		buffer:  make(chan handout, src.Prefetch),
+		workers: newSleepers(src.Concurrency),
 		trouble: make(chan error, 1),
 		spec:    specOf(&src),
 	}
@@ -135,8 +134,7 @@ func (s *subscription) attach() bool {
 	q.mu.Lock()
 	defer q.unlock()
 	if _, member := q.members[s.consumer]; !member {
-		prefetch := cap(s.buffer)
-		s.consumer = &consumer{sub: s, q: q, credit: prefetch, acks: newAcks(prefetch, q.spec)}
+		s.consumer = &consumer{sub: s, q: q, credit: s.src.Prefetch, desk: newDesk(s.src.Prefetch, q.spec)}
 		s.current.Store(s.consumer)
 		q.members[s.consumer] = struct{}{}
 	}
@@ -169,27 +167,9 @@ func (s *subscription) next(ctx context.Context) messaging.Job {
 	}
 }
 
-// receive takes a message from the buffer; most often there is one.
-func (s *subscription) receive(ctx context.Context) (h handout, ok bool) {
-	select {
-	case h = <-s.buffer:
-		return h, true
-	default:
-	}
-	if c := s.current.Load(); c != nil {
-		c.flush() // there may be more for it
-	}
-	select {
-	case h = <-s.buffer:
-		return h, true
-	case <-ctx.Done():
-		return h, false
-	}
-}
-
 // expired drops a message whose own TTL has ended while it was in the buffer.
 func (s *subscription) expired(d *delivery) bool {
-	if !d.e.expired(s.b.now()) {
+	if d.e.deadline == 0 || !d.e.expired(s.b.now()) {
 		return false
 	}
 	d.Settle(messaging.Decision{Action: messaging.Acknowledge})
@@ -208,20 +188,4 @@ func (s *subscription) stop() {
 	defer q.unlock()
 	q.detach(s.consumer)
 	q.dispatch()
-}
-
-// buffered takes what is in the buffer now.
-func (s *subscription) buffered() iter.Seq[handout] {
-	return func(yield func(handout) bool) {
-		for {
-			select {
-			case h := <-s.buffer:
-				if !yield(h) {
-					return
-				}
-			default:
-				return
-			}
-		}
-	}
 }

@@ -111,12 +111,12 @@ func newTopic(b *Broker, a messaging.Address) *topic {
 // is full; the others have stored it all the same. It needs b.mu, for reading.
 func (t *topic) publish(m *messaging.Message, match *matcher) error {
 	if m.Delay > 0 {
-		t.wait(newEntry(m))
+		t.wait(t.b.newEntry(m))
 		return nil
 	}
 	var full error
 	for _, q := range match.match(&t.bindings, m.Key) {
-		if err := q.store(newEntry(m)); err != nil {
+		if err := q.store(t.b.newEntry(m)); err != nil {
 			full = fmt.Errorf("%s: %w", q.address, err)
 		}
 	}
@@ -175,9 +175,8 @@ func (t *topic) release(e *entry, match *matcher) {
 	if t.deleted || e.expired(t.b.now()) {
 		return
 	}
-	defer e.free()
 	for _, q := range match.match(&t.bindings, e.msg.Key) {
-		c := newEntry(&e.msg)
+		c := t.b.newEntry(&e.msg)
 		c.deadline = e.deadline
 		q.admit(c)
 	}

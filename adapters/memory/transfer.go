@@ -54,11 +54,11 @@ func (q *queue) beginTransfer(h hold) bool {
 func (d *delivery) storeElsewhere(dec messaging.Decision) error {
 	b := d.q.b
 	if dec.Action == messaging.Move {
-		return b.store(dec.To, redriven(d.e))
+		return b.store(dec.To, b.redriven(d.e))
 	}
 	dead := d.src.Retry.DeadLetter
 	b.ensure(dead)
-	err := b.store(dead, deadLetter(d.e, d.src.Queue(), dec))
+	err := b.store(dead, b.deadLetter(d.e, d.src.Queue(), dec))
 	if err != nil {
 		b.log().Warn("dead-letter queue refuses; the message is handled again", "id", d.e.msg.ID,
 			"from", d.q.address, "to", dead, "after", deadLetterPause, "error", err)
@@ -67,8 +67,8 @@ func (d *delivery) storeElsewhere(dec messaging.Decision) error {
 }
 
 // deadLetter is e as a new message of a dead-letter queue.
-func deadLetter(e *entry, from messaging.Address, dec messaging.Decision) *entry {
-	dead := newEntry(&e.msg)
+func (b *Broker) deadLetter(e *entry, from messaging.Address, dec messaging.Decision) *entry {
+	dead := b.newEntry(&e.msg)
 	dead.dead = true
 	dead.msg.TTL, dead.msg.Delay = 0, 0
 	if dead.msg.Headers == nil {
@@ -79,8 +79,8 @@ func deadLetter(e *entry, from messaging.Address, dec messaging.Decision) *entry
 }
 
 // redriven is a dead letter as a new message.
-func redriven(e *entry) *entry {
-	fresh := newEntry(&e.msg)
+func (b *Broker) redriven(e *entry) *entry {
+	fresh := b.newEntry(&e.msg)
 	fresh.msg.Delay = 0 // it is over
 	maps.DeleteFunc(fresh.msg.Headers, func(k, _ string) bool { return messaging.IsDeadLetterHeader(k) })
 	if len(fresh.msg.Headers) == 0 {

@@ -1,0 +1,76 @@
+package memory
+
+import "sync"
+
+// spareBytes is how much memory a broker keeps for what is published next.
+const spareBytes = 512 << 10
+
+// stock are the entries that wait to be used again, with the memory of their
+// bodies: memory that is used once is most of the cost of a message. They are
+// no sync.Pool, because that is emptied by the garbage collector, which runs
+// hundreds of times a second when a million messages pass.
+type stock struct {
+	mu sync.Mutex // comes last
+	spares
+}
+
+// spares are entries that nobody uses, linked by next.
+type spares struct {
+	head, tail *entry
+	bytes      int
+}
+
+// add gives up an entry that was acknowledged and so is in no queue.
+func (s *spares) add(e *entry) {
+	if e.lost {
+		return
+	}
+	e.msg.Headers = nil
+	e.next = s.head
+	if s.head == nil {
+		s.tail = e
+	}
+	s.head = e
+	s.bytes += e.size()
+}
+
+// addAll takes over what is in done, or leaves it to the garbage collector
+// where there is enough.
+func (s *stock) addAll(done *spares) {
+	if done.head == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bytes+done.bytes > spareBytes {
+		return
+	}
+	done.tail.next = s.head
+	s.head = done.head
+	s.bytes += done.bytes
+}
+
+// get returns n entries linked by next, fewer where there are not as many.
+func (s *stock) get(n int) *entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := s.head
+	if first == nil {
+		return nil
+	}
+	last := first
+	s.bytes -= first.size()
+	for ; n > 1 && last.next != nil; n-- {
+		last = last.next
+		s.bytes -= last.size()
+	}
+	s.head, last.next = last.next, nil
+	return first
+}
+
+// discard gives up e, which was acknowledged and so is in no queue.
+func (q *queue) discard(e *entry) {
+	var done spares
+	done.add(e)
+	q.b.stock.addAll(&done)
+}
