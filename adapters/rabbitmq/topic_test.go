@@ -473,8 +473,8 @@ func TestTopicErrors(t *testing.T) {
 		{get, "name a group"},
 		{b.Bind(ctx, messaging.Source{Address: topic}), "Source.Group is empty"},
 		{b.Bind(ctx, messaging.Source{Address: messaging.Queue("q")}), "only a topic has groups"},
-		{b.Bind(ctx, messaging.Source{Address: messaging.Topic("amq.topic"), Group: "g"}), "reserved prefix"},
-		{b.Subscribe(ctx, messaging.Source{Address: messaging.Topic("amq.unknown")}, collect(nil)), "reserved prefix"},
+		{b.Bind(ctx, messaging.Source{Address: messaging.Topic("amq.topic"), Group: "g"}), "are reserved for the broker"},
+		{b.Subscribe(ctx, messaging.Source{Address: messaging.Topic("amq.unknown")}, collect(nil)), "are reserved for the broker"},
 	} {
 		if c.err == nil || !strings.Contains(c.err.Error(), c.want) {
 			t.Errorf("%v; want %q in it", c.err, c.want)

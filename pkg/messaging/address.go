@@ -114,3 +114,26 @@ func checkName(field, name string) error {
 	}
 	return nil
 }
+
+// isReserved says whether a has a name that AMQP 0-9-1 reserves for the broker,
+// and is not one of the exchanges that every RabbitMQ has.
+func isReserved(a Address) bool {
+	if !strings.HasPrefix(a.name, "amq.") {
+		return false
+	}
+	switch a.name {
+	case "amq.topic", "amq.fanout", "amq.direct", "amq.headers", "amq.match", "amq.rabbitmq.log", "amq.rabbitmq.trace", "amq.rabbitmq.event":
+		return !a.IsTopic()
+	}
+	return true
+}
+
+// checkReserved refuses to receive from, or to declare, what is the broker's
+// own. It is no error to publish there: replies go to the queues that the
+// broker has named (amq.gen-...).
+func checkReserved(field string, a Address) error {
+	if isReserved(a) {
+		return invalid(field, "is %s; names that begin with amq. are reserved for the broker", a)
+	}
+	return nil
+}

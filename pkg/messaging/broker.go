@@ -3,7 +3,6 @@ package messaging
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -149,7 +148,7 @@ func (q QueueSpec) Validate() error {
 	if err := checkName("QueueSpec.Name", q.Name); err != nil {
 		return err
 	}
-	if strings.HasPrefix(q.Name, "amq.") {
+	if isReserved(Queue(q.Name)) {
 		return invalid("QueueSpec.Name", "is %q; names that begin with amq. are reserved for the broker", q.Name)
 	}
 	if q.MaxLength < 0 {

@@ -11,7 +11,9 @@ import (
 // Source says what to receive and how. Only Address is required; every other
 // field's zero value is a good default.
 type Source struct {
-	// Address is the queue or topic to receive from.
+	// Address is the queue or topic to receive from. Its name must not begin
+	// with "amq.", but for the exchanges that RabbitMQ itself declares, such as
+	// amq.topic: to the memory broker, these are topics like others.
 	Address Address
 	// Group is, on a topic, the durable group of subscribers that shares one
 	// copy of each message. Defaults to "": private to this call, and gone
@@ -61,7 +63,9 @@ type Retry struct {
 	Min, Max time.Duration
 	// DeadLetter is the queue for messages that keep failing; Subscribe
 	// declares it when it starts. Defaults to the subscribed queue's name with
-	// ".dead" appended.
+	// ".dead" appended; where that is too long (over [MaxShort] bytes) or
+	// reserved (begins with "amq."), it must be set, unless with AutoAck, which
+	// needs none.
 	DeadLetter Address
 }
 
@@ -72,6 +76,7 @@ const (
 	DefaultRetryMax        = time.Minute
 	DefaultShutdownTimeout = 30 * time.Second
 	minDefaultPrefetch     = 32
+	deadSuffix             = ".dead"
 )
 
 // MaxPrefetch is the largest Prefetch, and with it the largest Concurrency:
@@ -93,7 +98,7 @@ func (s Source) WithDefaults() Source {
 		s.Retry.Max = max(DefaultRetryMax, s.Retry.Min)
 	}
 	if s.Retry.DeadLetter.IsZero() {
-		s.Retry.DeadLetter = Queue(s.Queue().Name() + ".dead")
+		s.Retry.DeadLetter = Queue(s.Queue().Name() + deadSuffix)
 	}
 	return s
 }
@@ -120,6 +125,9 @@ func orDefault[T int | time.Duration](v, def T) T {
 func (s Source) Validate() error {
 	if err := s.Address.Validate(); err != nil {
 		return fmt.Errorf("Source.%w", err)
+	}
+	if err := checkReserved("Source.Address", s.Address); err != nil {
+		return err
 	}
 	if err := s.validateTopic(); err != nil {
 		return err
@@ -164,6 +172,9 @@ func (s Source) validateTopic() error {
 		if n := len(s.Queue().Name()); n > MaxShort {
 			return invalid("Source.Group", "makes a queue name of %d bytes; the limit is %d", n, MaxShort)
 		}
+		if isReserved(s.Queue()) {
+			return invalid("Source.Group", "makes the queue name %q; names that begin with amq. are reserved for the broker", s.Queue().Name())
+		}
 	}
 	for _, pattern := range s.Keys {
 		if err := checkPattern(pattern); err != nil {
@@ -200,14 +211,43 @@ func (r Retry) validate(s Source) error {
 	if r.Min > 0 && r.Max > 0 && r.Min > r.Max {
 		return invalid("Source.Retry.Min", "is %s, more than Source.Retry.Max, which is %s", r.Min, r.Max)
 	}
-	dead := s.WithDefaults().Retry.DeadLetter
+	return r.validateDeadLetter(s)
+}
+
+// validateDeadLetter looks at the default too, whose name may be one that
+// cannot be, unless nothing is ever dead-lettered.
+func (r Retry) validateDeadLetter(s Source) error {
+	if r.DeadLetter.IsZero() {
+		if s.AutoAck {
+			return nil
+		}
+		return s.validateDefaultDeadLetter()
+	}
+	dead := r.DeadLetter
 	switch {
 	case !dead.IsQueue():
 		return invalid("Source.Retry.DeadLetter", "is %s; it must be a queue", dead)
 	case dead == s.Queue():
 		return invalid("Source.Retry.DeadLetter", "is the source itself, %s", dead)
 	}
-	return checkName("Source.Retry.DeadLetter.Name", dead.Name())
+	if err := checkName("Source.Retry.DeadLetter.Name", dead.Name()); err != nil {
+		return err
+	}
+	return checkReserved("Source.Retry.DeadLetter", dead)
+}
+
+func (s Source) validateDefaultDeadLetter() error {
+	dead := s.WithDefaults().Retry.DeadLetter
+	const set = "set Source.Retry.DeadLetter to another queue"
+	if n := len(dead.Name()); n > MaxShort {
+		return invalid("Source.Address", "is %s, after which its dead letters are named: with %s appended, the name has %d bytes, and the limit is %d; %s",
+			s.Address, deadSuffix, n, MaxShort, set)
+	}
+	if isReserved(dead) {
+		return invalid("Source.Address", "is %s, after which its dead letters are named: %s begins with amq., which is reserved for the broker; %s",
+			s.Address, dead, set)
+	}
+	return nil
 }
 
 // backoff is the wait after the failure of an attempt (1 is the first).

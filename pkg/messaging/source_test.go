@@ -63,7 +63,13 @@ func TestCheckSubscribeRefuses(t *testing.T) {
 		"Source.Retry.Min is 2s, more than":               {Address: q, Retry: messaging.Retry{Min: 2 * time.Second, Max: time.Second}},
 		"Source.Retry.DeadLetter is topic:t":              {Address: q, Retry: messaging.Retry{DeadLetter: messaging.Topic("t")}},
 		"Source.Retry.DeadLetter is the source":           {Address: q, Retry: messaging.Retry{DeadLetter: q}},
-		"Source.Retry.DeadLetter.Name has 260 bytes":      {Address: messaging.Queue(strings.Repeat("x", 255))},
+		"Source.Retry.DeadLetter.Name has 256 bytes":      {Address: q, Retry: messaging.Retry{DeadLetter: messaging.Queue(strings.Repeat("x", 256))}},
+		"with .dead appended, the name has 260 bytes, and the limit is 255; set Source.Retry.DeadLetter": {Address: messaging.Queue(strings.Repeat("x", 255))},
+		"Source.Address is queue:amq.mine; names that begin with amq. are reserved for the broker":       {Address: messaging.Queue("amq.mine")},
+		"Source.Address is topic:amq.mine; names":                                                        {Address: messaging.Topic("amq.mine")},
+		`Source.Group makes the queue name "amq.topic.g"`:                                                {Address: messaging.Topic("amq.topic"), Group: "g"},
+		"queue:amq.topic.dead begins with amq., which is re":                                             {Address: messaging.Topic("amq.topic")},
+		"Source.Retry.DeadLetter is queue:amq.mine; names":                                               {Address: q, Retry: messaging.Retry{DeadLetter: messaging.Queue("amq.mine")}},
 	} {
 		if _, err := messaging.CheckSubscribe(s, handler); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want an error with %q, got: %v", want, err)
@@ -71,6 +77,16 @@ func TestCheckSubscribeRefuses(t *testing.T) {
 	}
 	if _, err := messaging.CheckSubscribe(messaging.Source{Address: q}, nil); err == nil || !strings.Contains(err.Error(), "Handler is nil") {
 		t.Errorf("nil handler: %v", err)
+	}
+	for _, s := range []messaging.Source{ // which need no default for their dead letters
+		{Address: messaging.Queue(strings.Repeat("x", 255)), AutoAck: true},
+		{Address: messaging.Queue(strings.Repeat("x", 255)), Retry: messaging.Retry{DeadLetter: q}},
+		{Address: messaging.Topic("amq.topic"), AutoAck: true},
+		{Address: messaging.Topic("amq.fanout"), Retry: messaging.Retry{DeadLetter: q}},
+	} {
+		if _, err := messaging.CheckSubscribe(s, handler); err != nil {
+			t.Error(err)
+		}
 	}
 	if s, err := messaging.CheckSubscribe(messaging.Source{Address: q}, handler); err != nil || s.Concurrency != 1 {
 		t.Errorf("%+v, %v", s, err)
