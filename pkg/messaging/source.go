@@ -36,7 +36,8 @@ type Source struct {
 	// long jobs. Defaults to twice the Concurrency, but at least 32.
 	Prefetch int
 	// AutoAck settles each message before its handler runs: at most once. A
-	// handler's error is then only logged. Defaults to false.
+	// handler's error is then only logged: the first at once, those that
+	// follow counted in at most one line a second. Defaults to false.
 	AutoAck bool
 	// Retry says how failures are tried again. Defaults to 5 attempts, 1 s to
 	// 1 min apart, then the queue's name with ".dead" appended.

@@ -40,7 +40,8 @@ type Workers struct {
 	// closed, as ShutdownTimeout does. Close is about to miss its deadline:
 	// Run returns 50 ms later at most.
 	Cut <-chan struct{}
-	// Log gets panics and dead letters. nil is slog.Default().
+	// Log gets panics, dead letters and, at most once a second, failed handlers
+	// with AutoAck. nil is slog.Default().
 	Log *slog.Logger
 }
 
@@ -63,6 +64,8 @@ func (w Workers) Run(ctx context.Context) error {
 	if r.Log == nil {
 		r.Log = slog.Default()
 	}
+	r.failures.log = r.Log
+	defer r.failures.end(w.Source.Address)
 	if w.Source.OrderBy != nil {
 		r.lanes = newLanes()
 	}
@@ -81,6 +84,7 @@ type run struct {
 	lanes    *lanes          // nil without OrderBy
 	workers  []worker
 	running  sync.WaitGroup
+	failures failures     // with AutoAck
 	left     atomic.Int64 // messages released because their handler did not finish in time
 }
 
@@ -271,7 +275,7 @@ func (r *run) settle(job Job, attempt int, verdict error) {
 	d := job.Delivery()
 	if r.Source.AutoAck {
 		if verdict != nil {
-			r.Log.Warn("handler failed; the message was acknowledged before", "id", d.ID, "from", d.From, "error", verdict)
+			r.failures.add(d, verdict)
 		}
 		return
 	}

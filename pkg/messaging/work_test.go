@@ -260,6 +260,45 @@ func TestWorkersAutoAckSettlesBefore(t *testing.T) {
 	})
 }
 
+// TestWorkersAutoAckFailuresAreLoggedOnceASecond: and none is uncounted.
+func TestWorkersAutoAckFailuresAreLoggedOnceASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lines strings.Builder
+		f := newFeed(1000)
+		stop, result := runWorkers(t, messaging.Workers{
+			Source: source(func(s *messaging.Source) { s.AutoAck = true }), Next: f.next,
+			Log: slog.New(slog.NewTextHandler(&lines, nil)),
+			Handler: func(context.Context, *messaging.Delivery) error {
+				time.Sleep(10 * time.Millisecond)
+				return errors.New("no use")
+			},
+		})
+		time.Sleep(9500 * time.Millisecond) // 950 of them
+		stop()
+		if err := result(); err != nil {
+			t.Error(err)
+		}
+		text, counted := lines.String(), 0
+		for line := range strings.Lines(text) {
+			_, others, _ := strings.Cut(line, "others=")
+			var n int
+			if _, err := fmt.Sscan(others, &n); err != nil || !strings.Contains(line, "level=WARN") {
+				t.Errorf("%v: %s", err, line)
+			}
+			if counted += n; strings.Contains(line, "no use") {
+				counted++
+			}
+		}
+		handled := f.actions()["acknowledge"]
+		if handled < 940 || counted != handled {
+			t.Errorf("%d handlers failed, %d were logged or counted", handled, counted)
+		}
+		if n := strings.Count(text, "\n"); n != 11 || !strings.Contains(text, "handlers failed; the messages were acknowledged before") {
+			t.Errorf("%d lines:\n%s", n, text)
+		}
+	})
+}
+
 func TestWorkersOrderBy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFeed(60)
