@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -114,7 +115,7 @@ func (b *Broker) ask(ctx context.Context, f func(*generation) error) error {
 
 // askOn is ask on a connection of the caller's choice.
 func (b *Broker) askOn(ctx context.Context, l *link, f func(*generation) error) error {
-	for {
+	for attempt := 0; ; attempt++ {
 		g, err := l.await(ctx)
 		if err != nil {
 			return err
@@ -131,9 +132,27 @@ func (b *Broker) askOn(ctx context.Context, l *link, f func(*generation) error) 
 		if !g.worthAskingAgain(err) {
 			return err
 		}
-		if err := g.awaitLoss(ctx, b.cut); err != nil {
+		if err := b.awaitAnother(ctx, g, attempt); err != nil {
 			return err
 		}
+	}
+}
+
+// awaitAnother waits until it is worth asking again what failed on g: for the
+// next connection, or longer with each attempt where only a channel was lost.
+func (b *Broker) awaitAnother(ctx context.Context, g *generation, attempt int) error {
+	if attempt == 0 || g.conn.IsClosed() {
+		return g.awaitLoss(ctx, b.cut)
+	}
+	timer := time.NewTimer(backoff(attempt-1, reconnectFirst, reconnectMost))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-b.cut:
+		return messaging.ErrClosed
 	}
 }
 

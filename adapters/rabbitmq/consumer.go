@@ -32,8 +32,9 @@ type consumer struct {
 	over chan struct{} // closed when nothing is settled any more
 	work chan struct{} // closed when the acker has ended
 
-	way sync.Mutex
-	far time.Duration // the longest delay for which the way through the wait queues is open
+	way    sync.Mutex
+	far    time.Duration // the longest delay for which the way through the wait queues is open
+	opened time.Time     // when that was seen last
 }
 
 // consumerCount makes consumer tags differ within the process.

@@ -209,3 +209,14 @@ func (g *generation) openWay(to messaging.Address, delay time.Duration) error {
 func (b *Broker) openWay(ctx context.Context, to messaging.Address, delay time.Duration) error {
 	return b.ask(ctx, func(g *generation) error { return g.openWay(to, delay) })
 }
+
+// lostWay is called when an exchange on the way was not there: somebody has
+// deleted it. What is missing is declared again before the next use.
+func (b *Broker) lostWay(ctx context.Context) {
+	_ = b.ask(ctx, func(g *generation) error { // fails only where the connection is gone, and what it remembers
+		g.delays.Lock()
+		defer g.delays.Unlock()
+		g.levels = 0
+		return nil
+	})
+}

@@ -207,3 +207,35 @@ func TestManyRetriesAtOnce(t *testing.T) {
 	}
 	empty(t, b, q)
 }
+
+// TestWayMadeAgain: somebody deletes exchanges that delayed messages pass. The
+// retries that come later find their way.
+func TestWayMadeAgain(t *testing.T) {
+	t.Parallel()
+	node := rabbitmqtest.NewNode(t, rabbitmqtest.Options{})
+	b := openAt(t, node.URL())
+	q := declare(t, b)
+	got := make(chan messaging.Delivery, 10)
+	subscribe(t, b, messaging.Source{Address: q, Concurrency: 4}, func(_ context.Context, d *messaging.Delivery) error {
+		if d.Attempt == 1 {
+			return messaging.RetryAfter(100*time.Millisecond, errors.New("on purpose"))
+		}
+		got <- *d
+		return nil
+	})
+	publish(t, b, q, texts("m", 1)...)
+	next(t, got, "the way, to be open")
+	ch := rawChannel(t, node.URL())
+	for _, exchange := range []string{levelName(0), delayDeliver} {
+		if err := ch.ExchangeDelete(exchange, false, false); err != nil {
+			t.Fatal(err)
+		}
+		publish(t, b, q, texts("m", 1)...)
+		if exchange == levelName(0) {
+			next(t, got, "a retry, without the exchange "+exchange)
+		}
+	}
+	time.Sleep(wayTrusted) // what the consumer has seen is no longer trusted; nothing tells of that
+	publish(t, b, q, texts("m", 1)...)
+	next(t, got, "a retry, without the exchange "+delayDeliver)
+}

@@ -299,3 +299,24 @@ func TestBodyMayChangeAfterGivingUp(t *testing.T) {
 		t.Error("what the caller changed after Publish had returned was sent")
 	}
 }
+
+// TestLossesInARow: a consumer that is lost again and again is not made again
+// at once.
+func TestLossesInARow(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	q := declare(t, b)
+	ch := rawChannel(t, rabbitmqtest.URL(t))
+	sub := subscribe(t, b, messaging.Source{Address: q}, collect(nil))
+	start := time.Now()
+	for range 5 {
+		if _, err := ch.QueueDelete(q.Name(), false, false, false); err != nil {
+			t.Fatal(err)
+		}
+		sub.waitReady()
+	}
+	// The waits grow from 100 ms, less a half by chance.
+	if took, least := time.Since(start), 1550*time.Millisecond; took < least {
+		t.Errorf("lost 5 times at once, and back after %s; the waits add up to %s at least", took, least)
+	}
+}

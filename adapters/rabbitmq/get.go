@@ -110,6 +110,9 @@ func (h *held) openWay(ctx context.Context, to messaging.Address, delay time.Dur
 	return h.b.openWay(ctx, to, delay)
 }
 
+// lostWay implements way: nothing is remembered.
+func (h *held) lostWay() {}
+
 // settle carries out a verdict. An error says that the message will come
 // again.
 func (h *held) settle(verdict error) error {

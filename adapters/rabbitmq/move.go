@@ -49,20 +49,32 @@ func (c *consumer) reportAndPause(j *job, dec messaging.Decision, attempt int, e
 // way makes sure that there is a way through the wait queues.
 type way interface {
 	openWay(ctx context.Context, to messaging.Address, delay time.Duration) error
+	lostWay() // an exchange of it is gone
 }
 
-// openWay opens it once for a consumer: while it lives, its queue has not been
-// deleted.
+func (c *consumer) lostWay() {
+	c.way.Lock()
+	defer c.way.Unlock()
+	c.far = 0
+}
+
+// wayTrusted is how long a way is taken to be open. Somebody may delete an
+// exchange or a binding of it at any time, and nothing tells.
+const wayTrusted = time.Second
+
+// openWay opens it once in a while for a consumer, which may fail thousands of
+// messages a second.
 func (c *consumer) openWay(ctx context.Context, to messaging.Address, delay time.Duration) error {
 	c.way.Lock()
 	defer c.way.Unlock()
-	if delay <= c.far {
+	if delay <= c.far && time.Since(c.opened) < wayTrusted {
 		return nil
 	}
-	if err := c.s.b.openWay(ctx, to, delay); err != nil {
+	far := max(delay, c.far)
+	if err := c.s.b.openWay(ctx, to, far); err != nil {
 		return err
 	}
-	c.far = delay
+	c.far, c.opened = far, time.Now()
 	return nil
 }
 
@@ -90,7 +102,12 @@ func (b *Broker) place(ctx context.Context, w way, j *job, src messaging.Source,
 			return explain(err)
 		}
 	}
-	return b.store(ctx, o)
+	err = b.store(ctx, o)
+	if code(err) == amqp.NotFound && o.exchange != "" {
+		w.lostWay()
+		b.lostWay(ctx)
+	}
+	return err
 }
 
 // copyOf is j's message on its way to where dec says.

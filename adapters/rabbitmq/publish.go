@@ -43,6 +43,9 @@ func (b *Broker) Publish(ctx context.Context, to messaging.Address, msgs ...*mes
 	if len(out) > 0 {
 		for i, err := range b.publisher.send(ctx, out) {
 			errs[index[i]] = err
+			if code(err) == amqp.NotFound { // of delayed messages only: the first exchange of their way
+				b.lostWay(ctx)
+			}
 		}
 	}
 	return publishError(to, msgs, errs)

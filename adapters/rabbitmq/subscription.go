@@ -141,9 +141,9 @@ func (s *subscription) keep(intake context.Context) error {
 				return s.farewell(c)
 			}
 			s.leave(c)
-			failures, was = 0, true
-			if time.Since(began) < steady {
-				failures = 1
+			was = true
+			if failures++; time.Since(began) >= steady {
+				failures = 0
 			}
 		}
 		s.report(err)
