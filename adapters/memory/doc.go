@@ -71,6 +71,10 @@
 //     released messages, retries and delayed messages whose time has come were
 //     accepted before, and enter a full queue that rejects. A dead letter that
 //     is refused is handled again a second later.
+//   - Messages that outlive their queue. What waits for a Delay or a retry is
+//     gone when its queue or topic is deleted. On RabbitMQ it waits on; it comes
+//     if there is another of that name by then to which something delayed was
+//     sent, and is put aside otherwise.
 //   - TTL of held messages, where it is stricter than RabbitMQ: a message whose
 //     own TTL ends while it waits in a subscription's prefetch is dropped too.
 package memory

@@ -26,6 +26,7 @@ func TestGroupsAreConfigured(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() { mustClose(t, b) })
 		return b
 	}
 	orders := messaging.Topic("orders." + messaging.NewID())
@@ -34,16 +35,13 @@ func TestGroupsAreConfigured(t *testing.T) {
 	members := []string{"billing", "billing", "shipping"}
 	for _, name := range members {
 		b, ready := group(name), make(chan struct{})
-		defer mustClose(t, b)
 		go func() {
 			ended <- b.Subscribe(ctx, messaging.Source{Address: orders, Ready: func() { close(ready) }},
 				func(_ context.Context, d *messaging.Delivery) error { got <- name; return nil })
 		}()
 		<-ready
 	}
-	sender := group("nobody")
-	defer mustClose(t, sender)
-	if err := sender.Publish(ctx, orders, &messaging.Message{Body: []byte("order 1")}); err != nil {
+	if err := group("nobody").Publish(ctx, orders, &messaging.Message{Body: []byte("order 1")}); err != nil {
 		t.Fatal(err)
 	}
 	copies := map[string]int{<-got: 1}

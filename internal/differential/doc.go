@@ -12,6 +12,12 @@
 // costs no time; what it shows is then awaited on RabbitMQ, step by step: as
 // many deliveries, and as many messages in each queue. So nothing is slept for
 // but what is about time, and what does not come in time is a difference.
+// Where nothing shows, as with a delayed message to a topic without groups, a
+// fence of the test's own follows on the same way.
+//
+// Time passes in every step. What is late comes at an elapse step, after others
+// that deal with its queue meanwhile: on memory in an hour, and on RabbitMQ in
+// a second and a half. A machine that is too busy for that gets another try.
 //
 // relation_test.go says what may differ, and which programs have no one answer
 // on RabbitMQ itself and are therefore not generated; each with the reason.

@@ -92,6 +92,9 @@ func (f flavour) step(t *rapid.T) step {
 	if f.holds {
 		choices = append(choices, choice{12, func(t *rapid.T) step { return release{slot(t)} }})
 	}
+	if f.times {
+		choices = append(choices, choice{8, func(*rapid.T) step { return elapse{} }})
+	}
 	if f.topics {
 		choices = append(choices, choice{12, func(t *rapid.T) step { return f.bind(t) }})
 	}
@@ -199,6 +202,9 @@ func (f flavour) time(t *rapid.T, m *message) {
 		m.TTL = 100 * ms
 	case 7:
 		m.TTL, m.Delay = 100*ms, 300*ms
+	}
+	if m.Delay == 0 {
+		m.Late = oneIn(t, 12)
 	}
 }
 

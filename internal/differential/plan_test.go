@@ -16,6 +16,8 @@ type plan struct {
 	cut    map[string]bool    // queues whose messages may have been held and given back
 	mixed  map[string]bool    // queues in which messages are not in their places any more
 	aging  int                // messages so far that expire in their queues
+	late   map[string]bool    // addresses to which late messages are on their way
+	before int                // steps since the first of them
 }
 
 // style is what holds for a program as a whole.
@@ -33,6 +35,7 @@ func newPlan(p program, quorum bool) *plan {
 		gets:   map[int]get{},
 		cut:    map[string]bool{},
 		mixed:  map[string]bool{},
+		late:   map[string]bool{},
 		style:  styleOf(p),
 	}
 }
@@ -89,7 +92,12 @@ func (p *plan) begin(s step) {
 	case publish:
 		for _, m := range s.Msgs {
 			p.publish(m)
+			if m.Late {
+				p.late[s.To] = true
+			}
 		}
+	case elapse:
+		clear(p.late)
 	}
 }
 
@@ -128,6 +136,8 @@ func (p *plan) end(s step) {
 		}
 	case settle:
 		delete(p.gets, s.Slot)
+	case elapse:
+		p.before = 0
 	case remove:
 		if len(p.on(s.What)) == 0 {
 			delete(p.specs, s.What)

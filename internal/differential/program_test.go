@@ -84,6 +84,7 @@ type message struct {
 	Kind   kind
 	TTL    time.Duration
 	Delay  time.Duration
+	Late   bool // comes at the next elapse step
 }
 
 // returns says whether the message goes to the end of its queue again, sooner
@@ -158,6 +159,8 @@ type (
 		From, To string
 		Max      int
 	}
+	// elapse lets time pass until what is late has come. Other steps end before.
+	elapse struct{}
 	// survey looks at every queue that may be there.
 	survey struct{}
 )

@@ -43,6 +43,18 @@ var (
 			onBoth,
 		},
 		{
+			// The test did not wait for a delayed message that nobody was bound to.
+			"a group that is bound when a delay is over",
+			program{
+				publish{To: "topic:t", Key: "b", Msgs: []message{{Delay: 300 * time.Millisecond}, {}}},
+				bind{Topic: "t", Group: "h", Keys: []string{}},
+				publish{To: "topic:t", Key: "b", Msgs: []message{{Late: true}}},
+				bind{Topic: "t", Group: "g", Keys: []string{}},
+				elapse{},
+			},
+			onBoth,
+		},
+		{
 			// RabbitMQ's adapter did not return from Subscribe.
 			"a private subscription ends with a message to try again",
 			program{

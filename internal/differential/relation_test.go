@@ -200,6 +200,8 @@ func (p *plan) refuses(s step) string {
 		)
 	case settle:
 		return p.refusesSettle(s)
+	case elapse:
+		return unless(len(p.late) > 0, "nothing is late")
 	case remove:
 		return p.refusesRemove(s)
 	case redrive:
@@ -268,7 +270,8 @@ func (p *plan) refusesMessage(spec declare, m message) string {
 	rejects := spec.Max > 0 && !spec.DropOldest
 	again := m.returns()
 	return cmp.Or(
-		unless(!rejects || m.Delay == 0 && !again, "where a full queue refuses what comes back, RabbitMQ tries until there is room, and memory takes it"),
+		unless(!m.Late || !spec.AutoDelete, "its queue may be deleted meanwhile: see refusesRemove"),
+		unless(!rejects || m.Delay == 0 && !m.Late && !again, "where a full queue refuses what comes back, RabbitMQ tries until there is room, and memory takes it"),
 		unless(m.TTL == 0 || spec.Max == 0, "RabbitMQ counts what has expired, and memory does not"),
 		unless(m.TTL == 0 || !p.style.holds, "memory drops what expires in a prefetch, RabbitMQ does not"),
 		unless(m.TTL == 0 || !again, "a retry waits for 100 ms at least on RabbitMQ"),
@@ -285,6 +288,9 @@ func (p *plan) refusesMessage(spec declare, m message) string {
 func (p *plan) refusesRemove(s remove) string {
 	if p.held(s.What) > 0 {
 		return "RabbitMQ takes it for settled"
+	}
+	if p.late[s.What] {
+		return "what waits is gone with it on memory, and comes on RabbitMQ if something delayed is sent to another of that name"
 	}
 	return unless(len(p.on(s.What)) == 0 || p.specs[s.What] == declare{Queue: s.What}, "it comes back with other properties")
 }
@@ -344,10 +350,27 @@ func admit(p program, quorum bool) program {
 	var out program
 	for _, s := range p {
 		if s = pl.trim(s); pl.refuses(s) == "" {
-			out = append(out, s)
-			pl.begin(s)
-			pl.end(s)
+			out = pl.add(out, s)
+		}
+		if pl.before > mostBefore {
+			out = pl.add(out, elapse{})
 		}
 	}
+	if len(pl.late) > 0 {
+		out = pl.add(out, elapse{})
+	}
 	return out
+}
+
+// mostBefore is how many steps there are at most between a publish with late
+// messages and the elapse: time does not wait for them.
+const mostBefore = 2
+
+func (p *plan) add(to program, s step) program {
+	p.begin(s)
+	p.end(s)
+	if len(p.late) > 0 {
+		p.before++
+	}
+	return append(to, s)
 }

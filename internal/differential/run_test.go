@@ -15,8 +15,8 @@ import (
 // patience is how long RabbitMQ may take to show what memory has shown. Only a
 // difference takes that long, and only the first one: shrinking is in a hurry.
 const (
-	patience = 5 * time.Second
-	hurry    = time.Second
+	patience = 10 * time.Second
+	hurry    = 2 * time.Second
 )
 
 // atRest is longer than anything in a program takes on memory's clock.
@@ -34,6 +34,11 @@ type run struct {
 	order []int // the slots of subs, the last one last
 	gets  map[int]*messaging.Pending
 
+	late  time.Duration // the delay of messages that are late
+	due   time.Time     // when the first of them comes; zero: none is on its way
+	last  string        // for the fence: comes after all of them
+	fence *fence
+
 	news chan struct{} // something was seen
 	mu   sync.Mutex
 	seen []delivery
@@ -42,9 +47,9 @@ type run struct {
 	held map[string]chan struct{} // by queue; closed to let its handlers go on
 }
 
-func newRun(ctx context.Context, b messaging.Broker, prefix string) *run {
+func newRun(ctx context.Context, b messaging.Broker, prefix string, f *fence, late time.Duration) *run {
 	return &run{
-		ctx: ctx, broker: b, prefix: prefix,
+		ctx: ctx, broker: b, prefix: prefix, fence: f, late: late,
 		subs: map[int]*subscriber{},
 		gets: map[int]*messaging.Pending{},
 		news: make(chan struct{}, 1),
@@ -109,17 +114,28 @@ func (r *run) perform(i int, s step) observation {
 	return observation{Result: s.do(r), Count: r.count}
 }
 
-// follow runs p until a step does not show what want has. The last one it
-// returns may be such a step.
+// isLate notes that a late message is on its way.
+func (r *run) isLate() {
+	if r.due.IsZero() {
+		r.due = time.Now().Add(r.late)
+	}
+}
+
+// tooSlow says whether what is late may have come before it was its turn.
+func (r *run) tooSlow() bool { return !r.due.IsZero() && time.Until(r.due) < margin }
+
+// follow runs p until a step does not show what want has, or has taken too
+// long. The last one it returns may be such a step.
 func (r *run) follow(p program, rel *relation, want []observation, patience time.Duration) []observation {
 	var all []observation
 	for i, s := range p {
 		rel.begin(s)
 		o := r.perform(i, s)
 		r.await(&o, rel, want[i], patience)
-		pass(max(r.untilBack(), rel.untilExpired(want[i], o)))
+		r.untilBack()
+		pass(rel.untilExpired(want[i], o))
 		all = append(all, o)
-		if rel.differ(want[i], o) != "" {
+		if r.tooSlow() || rel.differ(want[i], o) != "" {
 			break
 		}
 		rel.end(s)
@@ -283,11 +299,10 @@ func (r *run) comesBack(key, letter string) {
 	r.back[key] = time.Now().Add(wait + margin)
 }
 
-// untilBack is how long it may take until every message is back that was not
-// seen again: it is stuck behind one that is held, or was dropped.
-func (r *run) untilBack() time.Duration {
+// untilBack waits until every message is back that was not seen again: it is
+// stuck behind one that is held, or was dropped.
+func (r *run) untilBack() {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	var last time.Time
 	for _, at := range r.back {
 		if at.After(last) {
@@ -295,7 +310,22 @@ func (r *run) untilBack() time.Duration {
 		}
 	}
 	clear(r.back)
-	return max(0, time.Until(last))
+	r.mu.Unlock()
+	if !last.IsZero() {
+		pass(time.Until(last))
+		r.fence.await(r.fence.after(shortWait)) // which all ways have in the end
+	}
+}
+
+// untilOver waits for the end of what has just been published with that TTL, or
+// that Delay.
+func (r *run) untilOver(ttl, delay time.Duration) {
+	if delay > 0 {
+		r.fence.await(r.fence.after(delay))
+	}
+	if ttl > 0 {
+		pass(ttl + margin)
+	}
 }
 
 // note writes down a delivery, and returns what is to be done with it.

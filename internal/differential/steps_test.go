@@ -19,22 +19,33 @@ func (s declare) do(r *run) string {
 	return outcome(r.broker.Declare(r.ctx, spec))
 }
 
-// margin is what RabbitMQ may take longer than a TTL or a Delay, on a busy
-// machine. What has become of a message then does not always show at once.
+// margin is what RabbitMQ may take longer than a TTL. What has become of a
+// message then does not always show at once.
 const margin = 200 * time.Millisecond
 
 func (s publish) do(r *run) string {
 	var msgs []*messaging.Message
-	var wait time.Duration
+	var ttl, delay time.Duration
 	for i, m := range s.Msgs {
 		msgs = append(msgs, m.make(fmt.Sprintf("%d.%d %s", r.at, i, m.Script), s.Key))
-		if last := max(m.TTL, m.Delay); last > 0 {
-			wait = max(wait, last+margin)
+		if m.Late {
+			msgs[i].Delay = r.late
+			r.isLate()
 		}
+		ttl, delay = max(ttl, m.TTL), max(delay, m.Delay)
 	}
 	result := outcome(r.broker.Publish(r.ctx, r.address(s.To), msgs...))
-	pass(wait)
+	if !r.due.IsZero() {
+		r.last = r.fence.after(r.late)
+	}
+	r.untilOver(ttl, delay)
 	return result
+}
+
+func (s elapse) do(r *run) string {
+	r.fence.await(r.last)
+	r.due = time.Time{}
+	return ""
 }
 
 // richTime has a fraction of a second, which AMQP's own timestamp does not.
