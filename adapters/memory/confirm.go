@@ -3,6 +3,7 @@ package memory
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -97,10 +98,16 @@ func (p *publication) pause(ctx context.Context, held bool, changed <-chan struc
 	return true
 }
 
-// again sends what is in doubt once more.
+// again sends what is in doubt once more. A queue that was deleted meanwhile is
+// a clear answer, for each message; any other failure leaves the rest in doubt.
 func (p *publication) again(ctx context.Context, doubts []doubt) {
 	for i, d := range doubts {
-		if err := p.store(ctx, d.index, d.index+1); err != nil {
+		err := p.store(ctx, d.index, d.index+1)
+		switch {
+		case err == nil:
+		case errors.Is(err, messaging.ErrUnroutable):
+			p.fail(d.index, err)
+		default:
 			p.giveUp(doubts[i:], err)
 			return
 		}

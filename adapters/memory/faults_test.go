@@ -344,3 +344,30 @@ func TestRedeliver(t *testing.T) {
 		r.end()
 	})
 }
+
+// TestSentAgainToNowhere: the queue is deleted while its messages are in doubt.
+// That they are sent again in vain is certain, as on RabbitMQ.
+func TestSentAgainToNowhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := memory.New()
+		defer b.Close(t.Context())
+		q := messaging.Queue("q")
+		if err := b.Declare(t.Context(), messaging.QueueSpec{Name: "q"}); err != nil {
+			t.Fatal(err)
+		}
+		b.HoldConfirms()
+		result := make(chan error, 1)
+		go func() { result <- b.Publish(t.Context(), q, &messaging.Message{}, &messaging.Message{}) }()
+		synctest.Wait()
+		if err := b.Delete(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+		b.Disconnect()
+		b.Reconnect()
+		err := <-result
+		var failure *messaging.PublishError
+		if !errors.As(err, &failure) || len(failure.Failed) != 2 || !errors.Is(err, messaging.ErrUnroutable) || errors.Is(err, messaging.ErrUnconfirmed) {
+			t.Errorf("%v; want two messages that are unroutable", err)
+		}
+	})
+}

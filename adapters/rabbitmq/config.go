@@ -1,6 +1,7 @@
 package rabbitmq
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -54,14 +55,14 @@ const (
 )
 
 func (c config) withDefaults() config {
-	orDefault(&c.user, "guest")
-	orDefault(&c.vhost, "/")
-	orDefault(&c.heartbeat, defaultHeartbeat)
-	orDefault(&c.connectTimeout, defaultConnectTimeout)
-	orDefault(&c.publishTimeout, messaging.DefaultPublishTimeout)
-	orDefault(&c.rejectTimeout, defaultRejectTimeout)
-	orDefault(&c.maxMessageSize, defaultMaxMessageSize)
-	orDefault(&c.queueType, queueTypeQuorum)
+	c.user = cmp.Or(c.user, "guest")
+	c.vhost = cmp.Or(c.vhost, "/")
+	c.heartbeat = cmp.Or(c.heartbeat, defaultHeartbeat)
+	c.connectTimeout = cmp.Or(c.connectTimeout, defaultConnectTimeout)
+	c.publishTimeout = cmp.Or(c.publishTimeout, messaging.DefaultPublishTimeout)
+	c.rejectTimeout = cmp.Or(c.rejectTimeout, defaultRejectTimeout)
+	c.maxMessageSize = cmp.Or(c.maxMessageSize, defaultMaxMessageSize)
+	c.queueType = cmp.Or(c.queueType, queueTypeQuorum)
 	if c.name == "" {
 		c.name = processName()
 	}
@@ -75,13 +76,6 @@ func (c config) withDefaults() config {
 		c.topology = &wamqp.DefaultTopologyBuilder{}
 	}
 	return c
-}
-
-func orDefault[T comparable](v *T, value T) {
-	var zero T
-	if *v == zero {
-		*v = value
-	}
 }
 
 // processName says who connects, so that it can be found in the broker's

@@ -1,6 +1,7 @@
 package messaging
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -86,10 +87,10 @@ const MaxPrefetch = 1<<16 - 1
 
 // WithDefaults returns s with every zero value replaced by its default.
 func (s Source) WithDefaults() Source {
-	s.Concurrency = orDefault(s.Concurrency, 1)
-	s.Prefetch = orDefault(s.Prefetch, min(max(2*s.Concurrency, minDefaultPrefetch), MaxPrefetch))
-	s.ShutdownTimeout = orDefault(s.ShutdownTimeout, DefaultShutdownTimeout)
-	s.Retry.MaxAttempts = orDefault(s.Retry.MaxAttempts, DefaultMaxAttempts)
+	s.Concurrency = cmp.Or(s.Concurrency, 1)
+	s.Prefetch = cmp.Or(s.Prefetch, min(max(2*s.Concurrency, minDefaultPrefetch), MaxPrefetch))
+	s.ShutdownTimeout = cmp.Or(s.ShutdownTimeout, DefaultShutdownTimeout)
+	s.Retry.MaxAttempts = cmp.Or(s.Retry.MaxAttempts, DefaultMaxAttempts)
 	switch {
 	case s.Retry.Min == 0 && s.Retry.Max == 0:
 		s.Retry.Min, s.Retry.Max = DefaultRetryMin, DefaultRetryMax
@@ -113,13 +114,6 @@ func (s Source) Queue() Address {
 		return Queue(s.Address.Name() + "." + s.Group)
 	}
 	return Queue(s.Address.Name())
-}
-
-func orDefault[T int | time.Duration](v, def T) T {
-	if v == 0 {
-		return def
-	}
-	return v
 }
 
 // Validate says what is wrong with s. The error names the field.
