@@ -24,7 +24,8 @@
 //
 // On top of that, [Get] and [Messages] are for code that asks for messages
 // instead of being called, [Request] and [Respond] for questions and answers,
-// and [Redrive] brings dead letters back to where they failed.
+// [Handle] with a [Codec] for handlers of typed values, and [Redrive] brings dead
+// letters back to where they failed.
 //
 // # Guarantees
 //

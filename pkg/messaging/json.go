@@ -16,15 +16,24 @@ func JSON(v any) (*Message, error) {
 	return &Message{ContentType: "application/json", Body: body}, nil
 }
 
-// HandleJSON returns a Handler that decodes each body into a T for f. A body
-// that is not JSON for a T will never be one, so it is rejected: dead-lettered
-// at once.
+// HandleJSON is [Handle] with a [JSONCodec]: it decodes each body into a T for
+// f. A body that is not JSON for a T will never be one, so it is rejected:
+// dead-lettered at once.
 func HandleJSON[T any](f func(ctx context.Context, v T, d *Delivery) error) Handler {
-	return func(ctx context.Context, d *Delivery) error {
-		var v T
-		if err := json.Unmarshal(d.Body, &v); err != nil {
-			return Reject(fmt.Errorf("decode JSON as %T: %w", v, err))
-		}
-		return f(ctx, v, d)
+	return Handle(JSONCodec[T]{}, f)
+}
+
+// JSONCodec is the [Codec] of values that encoding/json knows. The content type
+// of what it decodes does not matter.
+type JSONCodec[T any] struct{}
+
+// Encode implements [Codec] as [JSON] does.
+func (JSONCodec[T]) Encode(v T) (*Message, error) { return JSON(v) }
+
+// Decode implements [Codec].
+func (JSONCodec[T]) Decode(m *Message) (v T, err error) {
+	if err := json.Unmarshal(m.Body, &v); err != nil {
+		return v, fmt.Errorf("decode JSON as %T: %w", v, err)
 	}
+	return v, nil
 }
