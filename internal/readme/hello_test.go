@@ -9,7 +9,7 @@ import (
 )
 
 func hello(ctx context.Context, url string, work func(body []byte) error) error {
-	broker, err := messaging.Open(ctx, url) // memory:// or amqp://user:password@host/
+	broker, err := messaging.Open(ctx, url) // such as memory://, or amqp://user:password@host/
 	if err != nil {
 		return err
 	}

@@ -125,15 +125,18 @@ func TestRespondersErrorAfterTheLastAttempt(t *testing.T) {
 func TestRespondersRetryWithAutoAckIsTheReply(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := memory.New()
-		defer b.Close(t.Context())
+		ended := make(chan error, 1)
 		busy := messaging.Respond(b, func(context.Context, *messaging.Delivery) (*messaging.Message, error) {
 			return nil, messaging.Requeue(errors.New("not me"))
 		})
-		go b.Subscribe(t.Context(), messaging.Source{Address: service, AutoAck: true}, busy)
+		go func() { ended <- b.Subscribe(t.Context(), messaging.Source{Address: service, AutoAck: true}, busy) }()
 		synctest.Wait()
 		_, err := messaging.Request(t.Context(), b, service, &messaging.Message{})
 		if reply := (*messaging.ReplyError)(nil); !errors.As(err, &reply) || reply.Text != "not me" {
 			t.Errorf("%v", err)
+		}
+		if err := errors.Join(b.Close(t.Context()), <-ended); !errors.Is(err, messaging.ErrClosed) {
+			t.Errorf("at the end: %v", err)
 		}
 	})
 }
