@@ -31,14 +31,15 @@ type Broker struct {
 	active    atomic.Int64          // subscriptions that are active at the broker
 	lastError atomic.Pointer[error] // the last trouble with a connection or a subscription
 
-	mu       sync.Mutex
-	consumes *link                // nil until something is consumed or asked
-	declared map[string]*declared // by this Broker, by name
-	closing  bool                 // Close was called: nothing new is begun
-	refusing bool                 // and the subscriptions have drained: nothing is published either
-	drains   sync.WaitGroup       // subscriptions
-	calls    sync.WaitGroup       // other public methods that run
-	tasks    sync.WaitGroup       // what they started and did not wait for
+	mu        sync.Mutex
+	consumes  *link                // nil until something is consumed or asked
+	declared  map[string]*declared // by this Broker, by name
+	closing   bool                 // Close was called: nothing new is begun
+	closingAt time.Time            // when
+	refusing  bool                 // and the subscriptions have drained: nothing is published either
+	drains    sync.WaitGroup       // subscriptions
+	calls     sync.WaitGroup       // other public methods that run
+	tasks     sync.WaitGroup       // what they started and did not wait for
 
 	intake     context.Context // of all subscriptions; ends when Close is called
 	stopIntake context.CancelFunc
@@ -202,15 +203,15 @@ func (b *Broker) note(err error) { b.lastError.Store(&err) }
 func (b *Broker) Health() messaging.Health {
 	h := b.publishes.snapshot()
 	b.mu.Lock()
-	consumes, closing := b.consumes, b.closing
+	consumes, closing, since := b.consumes, b.closing, b.closingAt
 	b.mu.Unlock()
 	if consumes != nil {
 		if c := consumes.snapshot(); h.State == messaging.Connected && (c.State != messaging.Connected || c.Since.After(h.Since)) {
 			h.State, h.Since = c.State, c.Since
 		}
 	}
-	if closing && h.State != messaging.Closed {
-		h.State = messaging.Closed
+	if closing {
+		h.State, h.Since = messaging.Closed, since
 	}
 	h.Subscriptions = int(b.active.Load())
 	if err := b.lastError.Load(); err != nil {

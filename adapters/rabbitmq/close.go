@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"time"
 )
 
 // Close implements [messaging.Broker]. A connection gets at most two seconds
@@ -13,7 +14,7 @@ import (
 func (b *Broker) Close(ctx context.Context) error {
 	b.closeOnce.Do(func() {
 		b.mu.Lock()
-		b.closing = true
+		b.closing, b.closingAt = true, time.Now()
 		b.mu.Unlock()
 		b.stopIntake()
 		go b.shutDown()

@@ -146,21 +146,24 @@ func (s *subscription) keep(intake context.Context) error {
 				failures = 0
 			}
 		}
-		s.report(err)
+		var wait time.Duration
 		if failures > 0 {
-			pause(intake, backoff(failures-1, reconnectFirst, reconnectMost))
+			wait = backoff(failures-1, reconnectFirst, reconnectMost)
 		}
+		s.report(err, failures+1, wait)
+		pause(intake, wait)
 	}
 }
 
 // report says that there is no consumer for now: in Health, and in the log
-// once for each different reason.
-func (s *subscription) report(err error) {
+// once for each different reason, with the number of the next attempt and how
+// long that waits.
+func (s *subscription) report(err error, attempt int, wait time.Duration) {
 	err = fmt.Errorf("subscription to %s: %w", s.src.Address, explain(err))
 	s.b.note(err)
 	if text := err.Error(); text != s.reported {
 		s.reported = text
-		s.b.cfg.log.Warn("lost a subscription, resuming it", "address", s.src.Address, "error", err)
+		s.b.cfg.log.Warn("lost a subscription, resuming it", "address", s.src.Address, "error", err, "attempt", attempt, "wait", wait)
 	}
 }
 
