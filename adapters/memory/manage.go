@@ -24,7 +24,7 @@ func (b *Broker) Declare(ctx context.Context, spec messaging.QueueSpec) error {
 func (b *Broker) declareChecked(ctx context.Context, spec messaging.QueueSpec) error {
 	return b.change(ctx, func() error {
 		if d := differences(b.declare(spec).spec, spec); d != "" {
-			return fmt.Errorf("%s: %w", d, messaging.ErrMismatch)
+			return fmt.Errorf("%w: %s", messaging.ErrMismatch, d)
 		}
 		return nil
 	})

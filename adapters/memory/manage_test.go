@@ -29,7 +29,7 @@ func TestDeclareNamesWhatDiffers(t *testing.T) {
 			change(&other)
 			err := b.Declare(t.Context(), other)
 			mustBe(t, err, messaging.ErrMismatch)
-			if got := err.Error(); got != "declare queue:hello: "+want+": exists with other properties" {
+			if got := err.Error(); got != "declare queue:hello: exists with other properties: "+want {
 				t.Errorf("got %q", got)
 			}
 		}
