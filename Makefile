@@ -60,10 +60,20 @@ parity: ## Run the contract on every adapter and RabbitMQ version, and write doc
 	@internal/tools/install.sh rabbitmq debootstrap
 	@go run ./internal/tools/parity
 
-.PHONY: bench-quick
-bench-quick: ## Rates beside those of raw amqp091-go, Watermill and others, in a minute and a half
+.PHONY: bench
+bench: ## Speed beside that of others, in ten minutes, as docs/benchmarks.md
 	@internal/tools/install.sh rabbitmq
-	@cd bench && go run . --quick
+	@cd bench && go run -mod=mod . --page ../docs/benchmarks.md
+
+.PHONY: bench-quick
+bench-quick: ## The ratios that have targets, in a minute and a half
+	@internal/tools/install.sh rabbitmq
+	@cd bench && go run -mod=mod . --quick
+
+.PHONY: bench-test
+bench-test: $(GOLANGCI) ## The tests and linters of bench, which is a module of its own
+	@cd bench && go mod tidy -diff && go vet ./... && go test -count=1 ./...
+	@cd bench && $(CURDIR)/$(GOLANGCI) run ./...
 
 .PHONY: rabbitmq-install
 rabbitmq-install: ## Install RabbitMQ (Debian, Ubuntu)

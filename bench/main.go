@@ -2,25 +2,17 @@
 // and in memory: rounds that alternate, medians, and the ratio to each peer.
 //
 //	go run . --quick
+//	go run . --page ../docs/benchmarks.md
 package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	urfave "github.com/urfave/cli/v3"
 
-	"github.com/warrenmq/warren/bench/internal/measure"
-	"github.com/warrenmq/warren/bench/internal/peers"
-	"github.com/warrenmq/warren/bench/internal/report"
-	"github.com/warrenmq/warren/bench/internal/table"
 	"github.com/warrenmq/warren/internal/cli"
-	"github.com/warrenmq/warren/internal/rabbitmqtest"
 )
 
 const description = `Runs warren and its peers at the same work in turns, on a RabbitMQ node that it starts itself or
@@ -28,8 +20,10 @@ that --url names, and prints medians, spread and the ratio of warren to each. Th
 "ratio ROW PEER VALUE". It fails where a message was lost, not where a target is missed.
 
 Examples:
-  bench --quick                                  the rows that have targets for their rate
-  bench --rows rabbitmq-consume --rounds 9       only rows whose names begin so`
+  bench                                          everything, in less than ten minutes
+  bench --quick                                  the rows for tuning, in a minute and a half
+  bench --rows rabbitmq-consume --rounds 9       only what has a name that begins so
+  bench --page docs/benchmarks.md                everything, as a page with charts`
 
 func main() {
 	cli.Main(&urfave.Command{
@@ -38,93 +32,27 @@ func main() {
 		UsageText:   "bench [options]",
 		Description: description,
 		Flags: []urfave.Flag{
-			&urfave.BoolFlag{Name: "quick", Usage: "only the rows that take little time"},
-			&urfave.StringSliceFlag{Name: "rows", Usage: "only rows whose names begin with `NAME`; may be given again"},
-			&urfave.IntFlag{Name: "rounds", Value: 5, Validator: cli.AtLeast(1), Usage: "measure each peer `N` times"},
+			&urfave.BoolFlag{Name: "quick", Usage: "only the rows that take little time, and peers that have a target"},
+			&urfave.StringSliceFlag{Name: "rows", Usage: "only rows, curves and latency whose names begin with `NAME`; may be given again"},
+			&urfave.IntFlag{Name: "rounds", Value: 5, Validator: cli.AtLeast(1), Usage: "measure each contender `N` times"},
 			&urfave.DurationFlag{Name: "round", Value: 300 * time.Millisecond, Validator: cli.AtLeast(time.Millisecond), Usage: "a round takes about `TIME`"},
 			&urfave.StringFlag{Name: "url", Usage: "measure on the broker at `URL`, whose user may declare queues, instead of a node of its own"},
+			&urfave.StringFlag{Name: "page", TakesFile: true, Usage: "write a page to `FILE`, and charts to a folder beside it"},
 		},
-		Action: run,
-	})
-}
-
-func run(ctx context.Context, cmd *urfave.Command) error {
-	url, pid, stop, err := broker(ctx, cmd.String("url"))
-	if err != nil {
-		return err
-	}
-	defer stop()
-	env := table.Env{Meter: measure.NewMeter(pid)}
-	if env.RabbitMQ, err = peers.ConnectRabbitMQ(url, env.Meter); err != nil {
-		return err
-	}
-	defer env.RabbitMQ.Close()
-	all := table.Full
-	if cmd.Bool("quick") {
-		all = table.Quick
-	}
-	rows, err := chosen(all(env), cmd.StringSlice("rows"))
-	if err != nil {
-		return err
-	}
-	results, err := measureAll(ctx, cmd, rows)
-	if err != nil {
-		return err
-	}
-	return errors.Join(report.Text(os.Stdout, results), report.Ratios(os.Stdout, results))
-}
-
-// broker is the one that was asked for, or a node that ends with stop and
-// whose process is known.
-func broker(ctx context.Context, named string) (url string, pid int, stop func(), err error) {
-	if named != "" {
-		return named, 0, func() {}, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
-	defer cancel()
-	node, err := rabbitmqtest.Start(ctx, rabbitmqtest.Options{})
-	if errors.Is(err, rabbitmqtest.ErrNotInstalled) {
-		return "", 0, nil, errors.New("RabbitMQ is not installed: run `make rabbitmq-install`, or name a broker with --url")
-	}
-	if err != nil {
-		return "", 0, nil, err
-	}
-	if pid, err = node.PID(); err != nil {
-		node.Close()
-		return "", 0, nil, err
-	}
-	return node.URL(), pid, node.Close, nil
-}
-
-// chosen are the rows whose names begin with one of the prefixes.
-func chosen(rows []measure.Row, prefixes []string) ([]measure.Row, error) {
-	if len(prefixes) == 0 {
-		return rows, nil
-	}
-	kept := slices.DeleteFunc(slices.Clone(rows), func(r measure.Row) bool {
-		return !slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(r.Name, p) })
-	})
-	if len(kept) == 0 {
-		return nil, cli.Usagef("--rows is %s; no row's name begins so", strings.Join(prefixes, ", "))
-	}
-	return kept, nil
-}
-
-func measureAll(ctx context.Context, cmd *urfave.Command, rows []measure.Row) ([]measure.Result, error) {
-	m := measure.Run{
-		Rounds: cmd.Int("rounds"),
-		Round:  cmd.Duration("round"),
-		Progress: func(row measure.Row, round int) {
-			fmt.Fprintf(os.Stderr, "%s, round %d\n", row.Name, round)
+		Action: func(ctx context.Context, cmd *urfave.Command) error {
+			o := options{
+				quick:  cmd.Bool("quick"),
+				names:  cmd.StringSlice("rows"),
+				rounds: cmd.Int("rounds"),
+				round:  cmd.Duration("round"),
+				url:    cmd.String("url"),
+				page:   cmd.String("page"),
+			}
+			if err := o.validate(); err != nil {
+				return err
+			}
+			cli.Log(os.Stderr, false)
+			return o.run(ctx, os.Stdout, os.Stderr)
 		},
-	}
-	var results []measure.Result
-	for _, row := range rows {
-		r, err := m.Measure(ctx, row)
-		if err != nil {
-			return nil, err
-		}
-		results = append(results, r)
-	}
-	return results, nil
+	})
 }

@@ -37,6 +37,11 @@ type Contender struct {
 	Unit int
 	// Most is the largest number of messages in a round. Defaults to no limit.
 	Most int
+	// Bound marks what does so much less that it is no comparison, only a
+	// bound. It is in no chart.
+	Bound bool
+	// Calls are how long its calls took, where that is recorded.
+	Calls *Calls
 	// Work moves n messages and returns what that cost, without what it had to
 	// prepare. Its error says that one was lost.
 	Work Work

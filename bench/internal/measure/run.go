@@ -30,6 +30,9 @@ func (r Run) Measure(ctx context.Context, row Row) (Result, error) {
 	}
 	for round := range r.Rounds + 1 {
 		r.Progress(row, round)
+		if round == 1 {
+			row.forget()
+		}
 		for turn := range row.Contenders {
 			i := (turn + round) % len(row.Contenders)
 			c := row.Contenders[i]
@@ -44,6 +47,13 @@ func (r Run) Measure(ctx context.Context, row Row) (Result, error) {
 		}
 	}
 	return result, nil
+}
+
+// forget drops the calls of the round that does not count.
+func (row Row) forget() {
+	for _, c := range row.Contenders {
+		c.Calls.reset()
+	}
 }
 
 func (c Contender) measure(ctx context.Context, n int) (Sample, error) {

@@ -9,9 +9,9 @@ import (
 	"github.com/warrenmq/warren/bench/internal/measure"
 )
 
-// Consume calls handle for every message of the queue, until ctx ends. What
+// Consume calls handle with the body of every message of the queue, until ctx ends. What
 // was handled is acknowledged when it returns.
-type Consume func(ctx context.Context, url, queue string, handle func()) error
+type Consume func(ctx context.Context, url, queue string, handle func(body []byte)) error
 
 // Consuming measures a consumer: n messages that wait in a queue, from the
 // first that is handled to the last. In the end no more than left messages may
@@ -34,7 +34,7 @@ func (r *RabbitMQ) consume(ctx context.Context, queue string, n int, consume Con
 	defer cancel()
 	span := newSpan(r.meter, n)
 	returned := make(chan error, 1)
-	go func() { returned <- consume(ctx, r.URL, queue, span.message) }()
+	go func() { returned <- consume(ctx, r.URL, queue, func([]byte) { span.message() }) }()
 	select {
 	case <-span.done:
 		cancel()

@@ -71,7 +71,7 @@ func (g *goCloudPublisher) Close() error {
 
 // GoCloudConsumer handles with so many workers, on one subscription.
 func GoCloudConsumer(workers int) Consume {
-	return func(ctx context.Context, url, queue string, handle func()) error {
+	return func(ctx context.Context, url, queue string, handle func(body []byte)) error {
 		conn, err := amqp.Dial(url)
 		if err != nil {
 			return err
@@ -84,7 +84,7 @@ func GoCloudConsumer(workers int) Consume {
 }
 
 // receive handles and acknowledges until ctx ends.
-func receive(ctx context.Context, s *pubsub.Subscription, handle func()) error {
+func receive(ctx context.Context, s *pubsub.Subscription, handle func(body []byte)) error {
 	for {
 		m, err := s.Receive(ctx)
 		if ctx.Err() != nil {
@@ -93,7 +93,7 @@ func receive(ctx context.Context, s *pubsub.Subscription, handle func()) error {
 		if err != nil {
 			return err
 		}
-		handle()
+		handle(m.Body)
 		m.Ack()
 	}
 }

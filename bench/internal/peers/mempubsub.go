@@ -28,7 +28,7 @@ func MemPubSub(ctx context.Context, load Load, handle func()) (Exchange, error) 
 	}
 	ctx, x.stop = context.WithCancel(ctx)
 	for i := range load.Consumers {
-		x.all.Go(func() { x.errs[i] = receive(ctx, x.subscription, handle) })
+		x.all.Go(func() { x.errs[i] = receive(ctx, x.subscription, func([]byte) { handle() }) })
 	}
 	return x, nil
 }

@@ -23,10 +23,12 @@ const Prefetch = 100
 // RabbitMQ is the broker under load, and a connection that prepares each
 // round and counts afterwards.
 type RabbitMQ struct {
-	URL   string
-	meter *measure.Meter
-	conn  *amqp.Connection
-	ch    *amqp.Channel
+	URL string
+	// QueueType is "classic" or "quorum".
+	QueueType string
+	meter     *measure.Meter
+	conn      *amqp.Connection
+	ch        *amqp.Channel
 }
 
 // ConnectRabbitMQ connects to the broker at url, which the meter watches.
@@ -43,17 +45,33 @@ func ConnectRabbitMQ(url string, meter *measure.Meter) (*RabbitMQ, error) {
 		conn.Close()
 		return nil, fmt.Errorf("open a channel to prepare rounds: %w", err)
 	}
-	return &RabbitMQ{URL: url, meter: meter, conn: conn, ch: ch}, nil
+	return &RabbitMQ{URL: url, QueueType: "classic", meter: meter, conn: conn, ch: ch}, nil
+}
+
+// Version is the broker's.
+func (r *RabbitMQ) Version() string {
+	version, _ := r.conn.Properties["version"].(string)
+	return version
+}
+
+// Quorum is the same broker with quorum queues.
+func (r *RabbitMQ) Quorum() *RabbitMQ {
+	if r == nil {
+		return nil
+	}
+	quorum := *r
+	quorum.QueueType = "quorum"
+	return &quorum
 }
 
 // Close ends the connection.
 func (r *RabbitMQ) Close() error { return r.conn.Close() }
 
-// withQueue gives f a fresh durable classic queue, and when f is done asks
+// withQueue gives f a fresh durable queue, and when f is done asks
 // whether the number of messages in it is right.
 func (r *RabbitMQ) withQueue(right func(found int) bool, f func(queue string) error) error {
 	queue := "bench-" + strings.ToLower(rand.Text()[:12])
-	if _, err := r.ch.QueueDeclare(queue, true, false, false, false, classic); err != nil {
+	if _, err := r.ch.QueueDeclare(queue, true, false, false, false, amqp.Table{"x-queue-type": r.QueueType}); err != nil {
 		return fmt.Errorf("declare a queue: %w", err)
 	}
 	err := f(queue)

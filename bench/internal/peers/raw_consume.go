@@ -16,7 +16,7 @@ const ackAfter = 5 * time.Millisecond
 // goroutine handles a message after the other, and acknowledges ackEvery of
 // them at once, or what there is after five milliseconds.
 func RawConsumer(channels, prefetch, ackEvery int) Consume {
-	return func(ctx context.Context, url, queue string, handle func()) error {
+	return func(ctx context.Context, url, queue string, handle func(body []byte)) error {
 		conn, err := amqp.Dial(url)
 		if err != nil {
 			return err
@@ -35,7 +35,7 @@ func RawConsumer(channels, prefetch, ackEvery int) Consume {
 	}
 }
 
-func rawConsume(ctx context.Context, ch *amqp.Channel, queue, tag string, ackEvery int, handle func()) error {
+func rawConsume(ctx context.Context, ch *amqp.Channel, queue, tag string, ackEvery int, handle func(body []byte)) error {
 	deliveries, err := ch.Consume(queue, tag, false, false, false, false, nil)
 	if err != nil {
 		return err
@@ -46,14 +46,14 @@ func rawConsume(ctx context.Context, ch *amqp.Channel, queue, tag string, ackEve
 	return ackMultiple(ctx, ch, tag, deliveries, ackEvery, handle)
 }
 
-func ackEach(ctx context.Context, ch *amqp.Channel, tag string, deliveries <-chan amqp.Delivery, handle func()) error {
+func ackEach(ctx context.Context, ch *amqp.Channel, tag string, deliveries <-chan amqp.Delivery, handle func(body []byte)) error {
 	for {
 		select {
 		case d, ok := <-deliveries:
 			if !ok {
 				return errors.New("the broker ended the consumer")
 			}
-			handle()
+			handle(d.Body)
 			if err := d.Ack(false); err != nil {
 				return err
 			}
@@ -63,7 +63,7 @@ func ackEach(ctx context.Context, ch *amqp.Channel, tag string, deliveries <-cha
 	}
 }
 
-func ackMultiple(ctx context.Context, ch *amqp.Channel, tag string, deliveries <-chan amqp.Delivery, every int, handle func()) error {
+func ackMultiple(ctx context.Context, ch *amqp.Channel, tag string, deliveries <-chan amqp.Delivery, every int, handle func(body []byte)) error {
 	tick := time.NewTicker(ackAfter)
 	defer tick.Stop()
 	var last uint64 // handled
@@ -82,7 +82,7 @@ func ackMultiple(ctx context.Context, ch *amqp.Channel, tag string, deliveries <
 			if !ok {
 				return errors.New("the broker ended the consumer")
 			}
-			handle()
+			handle(d.Body)
 			last = d.DeliveryTag
 			if open++; open == every {
 				err = flush()

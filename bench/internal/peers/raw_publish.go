@@ -2,8 +2,11 @@ package peers
 
 import (
 	"context"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warrenmq/warren/bench/internal/measure"
 )
 
 // rawPublisher is amqp091-go as an expert writes it: channels that are opened
@@ -86,12 +89,13 @@ func RawWindow(size int) OpenPublisher {
 }
 
 // RawEach publishes from goroutines, one message at a time, each on one of the
-// channels.
-func RawEach(goroutines, channels int) OpenPublisher {
+// channels. The calls are recorded where calls is not nil.
+func RawEach(goroutines, channels int, calls *measure.Calls) OpenPublisher {
 	return openRaw(channels, func(ctx context.Context, r *rawPublisher, n int) error {
 		return share(goroutines, n, func(g, n int) error {
 			ch := r.channels[g%channels]
 			for range n {
+				start := time.Now()
 				c, err := r.send(ctx, ch)
 				if err == nil {
 					err = await(ctx, c)
@@ -99,6 +103,7 @@ func RawEach(goroutines, channels int) OpenPublisher {
 				if err != nil {
 					return err
 				}
+				calls.Record(time.Since(start))
 			}
 			return nil
 		})
@@ -112,3 +117,22 @@ func (r *rawPublisher) send(ctx context.Context, ch *amqp.Channel) (*amqp.Deferr
 func (r *rawPublisher) Publish(ctx context.Context, n int) error { return r.publish(ctx, r, n) }
 
 func (r *rawPublisher) Close() error { return r.conn.Close() }
+
+// RawSender sends for [RabbitMQ.Paced], each sender on a channel of its own.
+func RawSender(ctx context.Context, url, queue string) (Sender, error) {
+	p, err := RawEach(Senders, Senders, nil)(ctx, url, queue, nil)
+	if err != nil {
+		return nil, err
+	}
+	return p.(*rawPublisher), nil
+}
+
+func (r *rawPublisher) Send(ctx context.Context, sender int, body []byte) error {
+	m := r.message
+	m.Body = body
+	c, err := r.channels[sender].PublishWithDeferredConfirmWithContext(ctx, "", r.queue, false, false, m)
+	if err != nil {
+		return err
+	}
+	return await(ctx, c)
+}

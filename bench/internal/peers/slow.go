@@ -7,10 +7,10 @@ import (
 
 // Slow makes every handler wait so long, as for a database.
 func Slow(work time.Duration, consume Consume) Consume {
-	return func(ctx context.Context, url, queue string, handle func()) error {
-		return consume(ctx, url, queue, func() {
+	return func(ctx context.Context, url, queue string, handle func(body []byte)) error {
+		return consume(ctx, url, queue, func(body []byte) {
 			time.Sleep(work)
-			handle()
+			handle(body)
 		})
 	}
 }

@@ -64,7 +64,7 @@ func (w *wagslanePublisher) Close() error {
 // WagslaneConsumer handles with so many workers. It acknowledges within the
 // handler: what the library acknowledges afterwards, its Close may cut off.
 func WagslaneConsumer(workers int) Consume {
-	return func(ctx context.Context, url, queue string, handle func()) error {
+	return func(ctx context.Context, url, queue string, handle func(body []byte)) error {
 		conn, err := wagslane.NewConn(url, wagslane.WithConnectionOptionsLogger(silent{}))
 		if err != nil {
 			return err
@@ -80,7 +80,7 @@ func WagslaneConsumer(workers int) Consume {
 		returned := make(chan error, 1)
 		go func() {
 			returned <- c.Run(func(d wagslane.Delivery) wagslane.Action {
-				handle()
+				handle(d.Body)
 				_ = d.Ack(false) // what is not acknowledged is found in the queue
 				return wagslane.Manual
 			})

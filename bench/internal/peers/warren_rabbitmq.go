@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
+	"github.com/warrenmq/warren/bench/internal/measure"
 	"github.com/warrenmq/warren/pkg/messaging"
 
 	_ "github.com/warrenmq/warren/adapters/rabbitmq" // amqp:// for messaging.Open
@@ -17,6 +19,7 @@ const warrenClassic = "?queue_type=classic"
 // warrenPublisher publishes from goroutines, each so many messages a call.
 type warrenPublisher struct {
 	broker     messaging.Broker
+	calls      *measure.Calls
 	to         messaging.Address
 	body       []byte
 	goroutines int
@@ -24,21 +27,38 @@ type warrenPublisher struct {
 }
 
 // WarrenPublisher publishes through a messaging.Broker. Each message is a new
-// value, as in a service.
-func WarrenPublisher(goroutines, perCall int) OpenPublisher {
+// value, as in a service. The calls are recorded where calls is not nil.
+func WarrenPublisher(goroutines, perCall int, calls *measure.Calls) OpenPublisher {
 	return func(ctx context.Context, url, queue string, body []byte) (Publisher, error) {
 		broker, err := messaging.Open(ctx, url+warrenClassic)
 		if err != nil {
 			return nil, err
 		}
-		return &warrenPublisher{broker, messaging.Queue(queue), body, goroutines, perCall}, nil
+		return &warrenPublisher{broker, calls, messaging.Queue(queue), body, goroutines, perCall}, nil
 	}
 }
 
 func (w *warrenPublisher) Publish(ctx context.Context, n int) error {
+	var p messaging.Publisher = w.broker
+	if w.calls != nil {
+		p = recording{p, w.calls}
+	}
 	return share(w.goroutines, n, func(_, n int) error {
-		return warrenPublish(ctx, w.broker, w.to, w.body, n, w.perCall)
+		return warrenPublish(ctx, p, w.to, w.body, n, w.perCall)
 	})
+}
+
+// recording records how long calls take.
+type recording struct {
+	messaging.Publisher
+	calls *measure.Calls
+}
+
+func (r recording) Publish(ctx context.Context, to messaging.Address, msgs ...*messaging.Message) error {
+	start := time.Now()
+	err := r.Publisher.Publish(ctx, to, msgs...)
+	r.calls.Record(time.Since(start))
+	return err
 }
 
 func (w *warrenPublisher) Close() error { return w.broker.Close(context.Background()) }
@@ -61,14 +81,14 @@ func warrenPublish(ctx context.Context, p messaging.Publisher, to messaging.Addr
 
 // WarrenConsumer handles with so many workers, on one subscription.
 func WarrenConsumer(workers, prefetch int) Consume {
-	return func(ctx context.Context, url, queue string, handle func()) error {
+	return func(ctx context.Context, url, queue string, handle func(body []byte)) error {
 		broker, err := messaging.Open(ctx, url+warrenClassic)
 		if err != nil {
 			return err
 		}
 		source := messaging.Source{Address: messaging.Queue(queue), Concurrency: workers, Prefetch: prefetch}
-		err = broker.Subscribe(ctx, source, func(context.Context, *messaging.Delivery) error {
-			handle()
+		err = broker.Subscribe(ctx, source, func(_ context.Context, d *messaging.Delivery) error {
+			handle(d.Body)
 			return nil
 		})
 		return errors.Join(err, broker.Close(context.Background()))
@@ -89,4 +109,17 @@ func share(goroutines, n int, f func(goroutine, n int) error) error {
 	}
 	all.Wait()
 	return errors.Join(errs...)
+}
+
+// WarrenSender sends for [RabbitMQ.Paced].
+func WarrenSender(ctx context.Context, url, queue string) (Sender, error) {
+	p, err := WarrenPublisher(Senders, 1, nil)(ctx, url, queue, nil)
+	if err != nil {
+		return nil, err
+	}
+	return p.(*warrenPublisher), nil
+}
+
+func (w *warrenPublisher) Send(ctx context.Context, _ int, body []byte) error {
+	return w.broker.Publish(ctx, w.to, &messaging.Message{Body: body})
 }

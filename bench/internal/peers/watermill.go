@@ -75,7 +75,7 @@ func watermillPublish(p message.Publisher, topic string, body []byte, n, perCall
 // WatermillConsumer handles with so many workers. Each has a subscription of
 // its own, with one message at a time.
 func WatermillConsumer(workers int) Consume {
-	return func(ctx context.Context, url, queue string, handle func()) error {
+	return func(ctx context.Context, url, queue string, handle func(body []byte)) error {
 		s, err := wamqp.NewSubscriber(watermillConfig(url, 0), watermill.NopLogger{})
 		if err != nil {
 			return err
@@ -91,7 +91,7 @@ func WatermillConsumer(workers int) Consume {
 					if !ok {
 						return errors.New("the subscription ended")
 					}
-					handle()
+					handle(m.Payload)
 					m.Ack()
 				case <-ctx.Done():
 					return nil

@@ -21,7 +21,7 @@ func Text(out io.Writer, results []measure.Result) error {
 		for i, c := range r.Row.Contenders {
 			least, most := r.Spread(i)
 			fmt.Fprintf(w, "  %s\t%s\t%s-%s\t%s\t%s\t%s\t%s\n", c.Name, Count(r.Rate(i)), Count(least), Count(most),
-				micros(r.ClientCPU(i)), micros(r.BrokerCPU(i)), against(r, i), c.Less)
+				short(r.ClientCPU(i)), short(r.BrokerCPU(i)), against(r, i), c.Less)
 		}
 	}
 	return w.Flush()
@@ -58,13 +58,16 @@ func Ratios(out io.Writer, results []measure.Result) error {
 	return nil
 }
 
-// micros is a short time.
-func micros(d time.Duration) string {
+// short is a short time.
+func short(d time.Duration) string {
 	if d == 0 {
 		return "-"
 	}
 	if d < time.Microsecond {
 		return strconv.Itoa(int(d)) + " ns"
+	}
+	if d >= time.Millisecond {
+		return strconv.FormatFloat(millis(d), 'f', 1, 64) + " ms"
 	}
 	return strconv.FormatFloat(float64(d)/float64(time.Microsecond), 'f', 1, 64) + " µs"
 }

@@ -43,7 +43,6 @@ var body = bytes.Repeat([]byte("x"), peers.BodySize)
 // Env is what the rows work on. Where nobody runs them, its zero value will do.
 type Env struct {
 	RabbitMQ *peers.RabbitMQ
-	Meter    *measure.Meter
 }
 
 // Quick has the rows for tuning: only contenders with a target, and only rows

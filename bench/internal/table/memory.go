@@ -21,8 +21,8 @@ func exchanging(env Env) []measure.Row {
 				env.exchange(one, GoChannel, "", 10, peers.GoChannel(1)),
 				env.memPubSub(one, 30),
 				env.exchange(one, NATS, noAck, 2, peers.NATS),
-				env.exchange(one, MutexQueue, noBroker, 0, peers.MutexQueue),
-				env.exchange(one, Channel, noBroker, 0, peers.Channel),
+				env.bound(one, MutexQueue, peers.MutexQueue),
+				env.bound(one, Channel, peers.Channel),
 			},
 		},
 		{
@@ -31,8 +31,8 @@ func exchanging(env Env) []measure.Row {
 				env.exchange(four, Warren, "", 0, peers.WarrenMemory(1)),
 				env.memPubSub(four, 30),
 				env.exchange(four, NATS, noAck, 2, peers.NATS),
-				env.exchange(four, MutexQueue, noBroker, 0, peers.MutexQueue),
-				env.exchange(four, Channel, noBroker, 0, peers.Channel),
+				env.bound(four, MutexQueue, peers.MutexQueue),
+				env.bound(four, Channel, peers.Channel),
 			},
 		},
 	}
@@ -86,8 +86,15 @@ func growing(env Env) []measure.Row {
 func (env Env) exchange(load peers.Load, name, less string, want float64, open peers.OpenExchange) measure.Contender {
 	return measure.Contender{
 		Name: name, Less: less, Want: want, Unit: load.Publishers, First: 20_000,
-		Work: peers.Exchanging(env.Meter, load, open),
+		Work: peers.Exchanging(measure.NewMeter(0), load, open),
 	}
+}
+
+// bound is what the language can do.
+func (env Env) bound(load peers.Load, name string, open peers.OpenExchange) measure.Contender {
+	c := env.exchange(load, name, noBroker, 0, open)
+	c.Bound = true
+	return c
 }
 
 // memPubSub polls four times a second when it has been idle: its rounds are

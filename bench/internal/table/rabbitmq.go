@@ -14,7 +14,7 @@ func publishing(env Env) []measure.Row {
 		{
 			Name: "rabbitmq-publish-batch", Title: "publish, 1 goroutine, 1,000 messages a call",
 			Contenders: []measure.Contender{
-				env.publisher(batch, Warren, "", 0, peers.WarrenPublisher(1, batch)),
+				env.publisher(batch, Warren, "", 0, peers.WarrenPublisher(1, batch, nil)),
 				env.publisher(batch, Raw, noRouted, 0.95, peers.RawBatches(batch)),
 				env.publisher(batch, RawWindow, noBatch, 0, peers.RawWindow(batch)),
 				env.publisher(batch, WatermillAMQP, noRouted, 10, peers.WatermillPublisher(1, batch)),
@@ -23,9 +23,9 @@ func publishing(env Env) []measure.Row {
 		{
 			Name: "rabbitmq-publish-64", Title: "publish, 64 goroutines, 1 message a call",
 			Contenders: []measure.Contender{
-				env.publisher(64, Warren, "", 0, peers.WarrenPublisher(64, 1)),
-				env.publisher(64, Raw, noRouted, 1.3, peers.RawEach(64, 64)),
-				env.publisher(64, RawShared, noRouted, 0, peers.RawEach(64, 1)),
+				env.publisher(64, Warren, "", 0, peers.WarrenPublisher(64, 1, nil)),
+				env.publisher(64, Raw, noRouted, 1.3, peers.RawEach(64, 64, nil)),
+				env.publisher(64, RawShared, noRouted, 0, peers.RawEach(64, 1, nil)),
 				env.publisher(64, WatermillAMQP, noRouted, 1.3, peers.WatermillPublisher(64, 1)),
 				env.publisher(64, Wagslane, noRouted, 0, peers.WagslanePublisher(64)),
 				env.publisher(64, RabbitPubSub, "", 0, peers.GoCloudPublisher(64)),
@@ -34,8 +34,8 @@ func publishing(env Env) []measure.Row {
 		{
 			Name: "rabbitmq-publish-1", Title: "publish, 1 goroutine, 1 message a call",
 			Contenders: []measure.Contender{
-				env.publisher(1, Warren, "", 0, peers.WarrenPublisher(1, 1)),
-				env.publisher(1, Raw, noRouted, 0.95, peers.RawEach(1, 1)),
+				env.publisher(1, Warren, "", 0, peers.WarrenPublisher(1, 1, nil)),
+				env.publisher(1, Raw, noRouted, 0.95, peers.RawEach(1, 1, nil)),
 				env.publisher(1, WatermillAMQP, noRouted, 0, peers.WatermillPublisher(1, 1)),
 				env.publisher(1, WatermillDefault, noRouted, 0, peers.WatermillDefault(1, 1)),
 				env.publisher(1, Wagslane, noRouted, 0, peers.WagslanePublisher(1)),
@@ -103,7 +103,7 @@ func handling(env Env) []measure.Row {
 		return c
 	}
 	return []measure.Row{{
-		Name: "rabbitmq-handlers-10ms", Title: "handlers that take 10 ms, prefetch 100: 64 of them against fewer",
+		Name: "rabbitmq-handlers-10ms", Title: "handlers of 10 ms, prefetch 100",
 		Contenders: []measure.Contender{
 			slow("64-handlers", 64, 0),
 			slow("8-handlers", 8, 0.9*64/8),

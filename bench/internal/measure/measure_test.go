@@ -1,0 +1,102 @@
+package measure_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	_ "pgregory.net/rapid" // its flags: go test ./... -rapid.checks=N gives them to every package
+
+	"github.com/warrenmq/warren/bench/internal/measure"
+)
+
+// work takes so long a message, and writes down each of its rounds.
+func work(name string, each time.Duration, log *[]string, counts *[]int) measure.Contender {
+	return measure.Contender{
+		Name: name,
+		Work: func(_ context.Context, n int) (measure.Cost, error) {
+			*log = append(*log, name)
+			*counts = append(*counts, n)
+			return measure.Cost{Took: time.Duration(n) * each}, nil
+		},
+	}
+}
+
+func run(rounds int) measure.Run {
+	return measure.Run{Rounds: rounds, Round: time.Second, Progress: func(measure.Row, int) {}}
+}
+
+func TestContendersTakeTurnsAndFillARound(t *testing.T) {
+	var log []string
+	var fast, slow []int
+	row := measure.Row{Name: "row", Contenders: []measure.Contender{
+		work("fast", time.Millisecond/10, &log, &fast),
+		work("slow", time.Millisecond, &log, &slow),
+	}}
+	r, err := run(3).Measure(t.Context(), row)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"fast", "slow", "slow", "fast", "fast", "slow", "slow", "fast"}; !slices.Equal(log, want) {
+		t.Errorf("the contenders worked in the order %v, want %v", log, want)
+	}
+	if want := []int{1000, 10000, 10000, 10000}; !slices.Equal(fast, want) {
+		t.Errorf("the rounds of the fast one had %v messages, want %v", fast, want)
+	}
+	if got := r.Ratio(1); got < 9.99 || got > 10.01 {
+		t.Errorf("the ratio is %v, want 10", got)
+	}
+	if got := r.Messages(0); got != 30000 {
+		t.Errorf("%d messages were counted, want 30000: the first round does not count", got)
+	}
+}
+
+func TestALostMessageEndsTheRun(t *testing.T) {
+	lost := errors.New("one is missing")
+	row := measure.Row{Contenders: []measure.Contender{{
+		Work: func(context.Context, int) (measure.Cost, error) { return measure.Cost{Took: 1}, lost },
+	}}}
+	if _, err := run(1).Measure(t.Context(), row); !errors.Is(err, lost) {
+		t.Errorf("got %v, want %v", err, lost)
+	}
+}
+
+func TestUnitAndMost(t *testing.T) {
+	var log []string
+	var counts []int
+	c := work("c", time.Millisecond/10, &log, &counts)
+	c.First, c.Unit, c.Most = 10, 64, 300
+	if _, err := run(1).Measure(t.Context(), measure.Row{Contenders: []measure.Contender{c}}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []int{64, 320}; !slices.Equal(counts, want) {
+		t.Errorf("the rounds had %v messages, want %v: whole units, and not much over the most", counts, want)
+	}
+}
+
+func TestMedian(t *testing.T) {
+	for _, c := range []struct {
+		values []float64
+		want   float64
+	}{
+		{[]float64{3}, 3},
+		{[]float64{9, 1, 4}, 4},
+		{[]float64{8, 2, 4, 1}, 3},
+	} {
+		if got := measure.Median(c.values); got != c.want {
+			t.Errorf("the median of %v is %v, want %v", c.values, got, c.want)
+		}
+	}
+}
+
+func TestQuantile(t *testing.T) {
+	calls := measure.NewCalls()
+	for i := range 1000 {
+		calls.Record(time.Duration(i+1) * time.Millisecond)
+	}
+	if got := calls.Quantile(0.99); got < 985*time.Millisecond || got > 995*time.Millisecond {
+		t.Errorf("p99 of 1 to 1000 ms is %v", got)
+	}
+}
