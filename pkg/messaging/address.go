@@ -102,6 +102,8 @@ func (a Address) Validate() error {
 // checkName says what is wrong with the name of a queue, topic or group.
 func checkName(field, name string) error {
 	switch {
+	case isPlain(name):
+		return nil
 	case name == "":
 		return invalid(field, "is empty; it needs 1 to %d bytes", MaxShort)
 	case len(name) > MaxShort:
@@ -136,4 +138,14 @@ func checkReserved(field string, a Address) error {
 		return invalid(field, "is %s; names that begin with amq. are reserved for the broker", a)
 	}
 	return nil
+
+// isPlain says whether name is right because it is short and printable ASCII,
+// as nearly all names are. It is asked for each message.
+func isPlain(name string) bool {
+	for i := range len(name) {
+		if name[i] < ' ' || name[i] > '~' {
+			return false
+		}
+	}
+	return name != "" && len(name) <= MaxShort
 }
