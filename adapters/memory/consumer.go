@@ -16,22 +16,6 @@ type consumer struct {
 	desk desk
 }
 
-// hold is the right to settle a message.
-type hold struct {
-	q   *queue
-	c   *consumer // nil for a Get
-	e   *entry
-	tag uint64 // is e.tag as long as this is the hold on e
-}
-
-// handout is a message that was handed to a consumer, or to a Get, as it was
-// then.
-type handout struct {
-	hold
-	attempt     int
-	redelivered bool
-}
-
 // All methods below need q.mu.
 
 // attach lets c have messages.
@@ -52,9 +36,9 @@ func (q *queue) detach(c *consumer) {
 	}
 	q.consumers = slices.Delete(q.consumers, i, i+1)
 	q.leaveTurns(c)
-	for _, h := range c.clear() {
-		if q.take(h.hold) {
-			q.putBack(h.e)
+	for _, e := range c.clear() {
+		if q.take(e) {
+			q.putBack(e)
 			c.credit++
 		}
 	}
@@ -111,27 +95,21 @@ func (q *queue) dispatch() {
 	q.trim()
 }
 
-// handOut makes e, which is ready, held.
-func (q *queue) handOut(e *entry, c *consumer) handout {
+// handOut makes e, which is ready, held by c, or by a Get, which is nil.
+func (q *queue) handOut(e *entry, c *consumer) *entry {
 	q.drop(e)
-	q.held.pushBack(e)
-	q.tags++
-	e.tag = q.tags
-	return handout{
-		hold:        hold{q: q, c: c, e: e, tag: e.tag},
-		attempt:     int(e.attempt),
-		redelivered: e.redelivered,
-	}
+	q.held.add(e)
+	e.c = c
+	return e
 }
 
-// take ends the hold of h. It says whether there was one: the connection may
+// take ends the hold on e. It says whether there was one: the connection may
 // have been lost, or the queue deleted.
-func (q *queue) take(h hold) bool {
-	if q.deleted || h.e.tag != h.tag {
+func (q *queue) take(e *entry) bool {
+	if q.deleted || e.held == 0 {
 		return false
 	}
-	h.e.tag = 0
-	q.held.remove(h.e)
+	q.held.remove(e)
 	return true
 }
 

@@ -8,69 +8,66 @@ import (
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
-// delivery is a message on its way through a handler: a copy of its own, and
-// the right to settle it. It implements [messaging.Job].
-type delivery struct {
-	hold
-	src *messaging.Source
-	out messaging.Delivery
-}
-
-func newDelivery(h handout, src *messaging.Source) *delivery {
-	d := &delivery{hold: h.hold, src: src}
-	d.out.Message = h.e.msg
-	d.out.Delay = 0 // it is over, and no broker says what it was
-	d.out.Headers = maps.Clone(h.e.msg.Headers)
-	d.out.Body = slices.Clone(h.e.msg.Body)
-	d.out.From = src.Address
-	d.out.Attempt = h.attempt
-	d.out.Redelivered = h.redelivered
+// delivery is a copy of e for a receiver, who may change it.
+func (e *entry) delivery(from messaging.Address) *messaging.Delivery {
+	d := &messaging.Delivery{Message: e.msg, From: from, Attempt: int(e.attempt), Redelivered: e.redelivered}
+	d.Delay = 0 // it is over, and no broker says what it was
+	d.Headers = maps.Clone(e.msg.Headers)
+	d.Body = slices.Clone(e.msg.Body)
 	return d
 }
 
-// Delivery implements [messaging.Job].
-func (d *delivery) Delivery() *messaging.Delivery { return &d.out }
+// Delivery implements [messaging.Job], for an entry that a consumer holds.
+func (e *entry) Delivery() *messaging.Delivery { return e.out }
 
 // Settle implements [messaging.Job]. What is no longer held is ignored, as an
 // acknowledgement on a lost connection is.
-func (d *delivery) Settle(dec messaging.Decision) { _ = d.settle(dec) }
+func (e *entry) Settle(dec messaging.Decision) {
+	if dec.Action != messaging.Acknowledge {
+		_ = hold{q: e.c.q, e: e, src: &e.c.sub.src}.settle(dec)
+		return
+	}
+	if c := e.c; c.desk.ack(e) {
+		c.flush()
+	}
+}
+
+// hold is the right to settle a message of q, which was received from src.
+type hold struct {
+	q   *queue
+	e   *entry
+	src *messaging.Source
+}
 
 var errNotHeld = fmt.Errorf("the connection was lost or the queue deleted meanwhile: %w", messaging.ErrSettled)
 
-// settle carries out dec. The error says why that was not possible; for an
-// acknowledgement, only a Get is told.
-func (d *delivery) settle(dec messaging.Decision) error {
-	switch {
-	case dec.Action == messaging.DeadLetter || dec.Action == messaging.Move:
-		return d.transfer(dec)
-	case dec.Action == messaging.Acknowledge && d.c != nil:
-		if d.c.desk.ack(d.hold) {
-			d.c.flush()
-		}
-		return nil
+// settle carries out dec. The error says why that was not possible.
+func (h hold) settle(dec messaging.Decision) error {
+	if dec.Action == messaging.DeadLetter || dec.Action == messaging.Move {
+		return h.transfer(dec)
 	}
-	q := d.q
+	q, e, c := h.q, h.e, h.e.c
 	q.mu.Lock()
 	defer q.unlock()
-	if !q.take(d.hold) {
+	if !q.take(e) {
 		return errNotHeld
 	}
 	switch dec.Action {
 	case messaging.Acknowledge:
-		q.discard(d.e)
+		q.discard(e)
 	case messaging.Release:
 		// Workers gives no error for what no handler has seen.
-		d.e.redelivered = d.e.redelivered || dec.Err != nil
-		q.putBack(d.e)
+		e.redelivered = e.redelivered || dec.Err != nil
+		q.putBack(e)
 	case messaging.Again:
-		d.e.redelivered = true
-		d.e.attempt++
+		e.redelivered = true
+		e.attempt++
 		if dec.Wait > 0 {
-			q.wait(d.e, q.b.now()+dec.Wait)
+			q.wait(e, q.b.now()+dec.Wait)
 		} else {
-			q.enqueue(d.e)
+			q.enqueue(e)
 		}
 	}
-	q.settled(d.c)
+	q.settled(c)
 	return nil
 }

@@ -16,9 +16,9 @@ import (
 // before anybody looks at what is held: so nobody can tell that they are late.
 type desk struct {
 	mu    sync.Mutex // comes after the queue's mutex
-	work  []handout  // those before next are taken
+	work  []*entry   // those before next are taken
 	next  int
-	acks  []hold
+	acks  []*entry
 	limit int // of acks
 }
 
@@ -30,48 +30,41 @@ func newDesk(prefetch int, spec messaging.QueueSpec) desk {
 	return desk{limit: max(1, prefetch/2)}
 }
 
-// take returns the next message for a handler.
-func (d *desk) take() (h handout, ok bool) {
+// take returns the next message for a handler, nil where there is none.
+func (d *desk) take() *entry {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.takeNext()
-}
-
-// takeNext needs d.mu.
-func (d *desk) takeNext() (h handout, ok bool) {
 	if d.next == len(d.work) {
-		return handout{}, false
+		return nil
 	}
-	h = d.work[d.next]
-	d.work[d.next] = handout{}
 	d.next++
-	return h, true
+	return d.work[d.next-1]
 }
 
 // ack says whether it is time that the queue gets to know.
-func (d *desk) ack(h hold) bool {
+func (d *desk) ack(e *entry) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.acks = append(d.acks, h)
+	d.acks = append(d.acks, e)
 	return len(d.acks) >= d.limit
 }
 
-// is says whether there is work, and whether there are acknowledgements.
-func (d *desk) is() (work, acks bool) {
+// is says whether there is work, and whether something is done.
+func (d *desk) is() (work, done bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.next < len(d.work), len(d.acks) > 0
+	return d.next < len(d.work), d.next > 0 || len(d.acks) > 0
 }
 
 // tray is what was dealt to a consumer and is not on its desk yet. It belongs
 // to the queue's mutex, but whether there is something anyone may ask.
 type tray struct {
-	dealt []handout
+	dealt []*entry
 	some  atomic.Bool
 }
 
-func (t *tray) add(h handout) {
-	t.dealt = append(t.dealt, h)
+func (t *tray) add(e *entry) {
+	t.dealt = append(t.dealt, e)
 	if !t.some.Load() {
 		t.some.Store(true)
 	}
@@ -79,7 +72,7 @@ func (t *tray) add(h handout) {
 
 // clear takes everything back that c has not handed to a handler, oldest first.
 // It needs q.mu.
-func (c *consumer) clear() []handout {
+func (c *consumer) clear() []*entry {
 	c.desk.mu.Lock()
 	defer c.desk.mu.Unlock()
 	all := append(c.desk.work[c.desk.next:], c.tray.dealt...)
@@ -92,7 +85,7 @@ func (c *consumer) clear() []handout {
 // refill brings c's desk what was dealt to c, when it is empty, after the queue
 // got to know c's acknowledgements. It takes the queue's mutex itself.
 func (c *consumer) refill() {
-	if work, acks := c.desk.is(); work || !acks && !c.tray.some.Load() {
+	if work, done := c.desk.is(); work || !done && !c.tray.some.Load() {
 		return
 	}
 	c.q.mu.Lock()
@@ -103,6 +96,7 @@ func (c *consumer) refill() {
 	if c.desk.next < len(c.desk.work) {
 		return // another worker was faster
 	}
+	clear(c.desk.work)
 	c.desk.work, c.tray.dealt = c.tray.dealt, c.desk.work[:0]
 	c.desk.next = 0
 	c.tray.some.Store(false) // after it is on the desk, see idle
@@ -111,7 +105,7 @@ func (c *consumer) refill() {
 // flush lets the queue know c's acknowledgements. It takes the queue's mutex
 // itself.
 func (c *consumer) flush() {
-	if _, acks := c.desk.is(); !acks {
+	if _, done := c.desk.is(); !done {
 		return
 	}
 	c.q.mu.Lock()
@@ -152,10 +146,10 @@ func (q *queue) collect(c *consumer) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var done spares
-	for _, h := range d.acks {
-		if q.take(h) {
+	for _, e := range d.acks {
+		if q.take(e) {
 			c.credit++
-			done.add(h.e)
+			done.add(e)
 		}
 	}
 	q.b.stock.addAll(&done)

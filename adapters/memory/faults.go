@@ -60,12 +60,10 @@ func (q *queue) lose(why error) bool {
 	defer q.unlock()
 	abandoned := q.spec.AutoDelete && len(q.members) > 0
 	q.loseConsumers(why)
-	for e := q.held.head; e != nil; e = q.held.head {
-		q.held.remove(e)
-		e.tag = 0
-		e.redelivered, e.lost = true, true
-		q.putBack(e)
+	for _, e := range q.held {
+		q.putBack(e.lose())
 	}
+	q.held = nil
 	q.trim()
 	return abandoned
 }

@@ -21,39 +21,40 @@ func (b *Broker) Get(ctx context.Context, from messaging.Source) (*messaging.Pen
 		return nil, fmt.Errorf("get from %s: Source.Group is empty: a private subscription begins with what is "+
 			"published after it, so there is nothing to get; name a group", src.Address)
 	}
-	var d *delivery
-	err := b.with(ctx, src.Queue(), func(q *queue) { d = q.get(&src) })
+	var d *messaging.Delivery
+	var h hold
+	err := b.with(ctx, src.Queue(), func(q *queue) { d, h = q.get(&src) })
 	if err == nil && d == nil {
 		err = messaging.ErrEmpty
 	}
 	if err != nil {
 		return nil, fmt.Errorf("get from %s: %w", src.Address, err)
 	}
-	return messaging.NewPending(d.out, d.verdict), nil
+	id, attempt := d.ID, d.Attempt // of the receiver's copy, which may change
+	return messaging.NewPending(*d, func(err error) error { return h.verdict(err, id, attempt) }), nil
 }
 
 // get returns nil when the queue is empty. It needs q.mu.
-func (q *queue) get(src *messaging.Source) *delivery {
+func (q *queue) get(src *messaging.Source) (*messaging.Delivery, hold) {
 	e := q.first()
 	if e == nil {
-		return nil
+		return nil, hold{}
 	}
-	h := q.handOut(e, nil)
+	q.handOut(e, nil)
 	if src.AutoAck {
-		q.take(h.hold)
+		q.take(e)
 	}
-	return newDelivery(h, src)
+	return e.delivery(src.Address), hold{q: q, e: e, src: src}
 }
 
 // verdict settles a message that was got, as a handler's error does.
-func (d *delivery) verdict(err error) error {
-	if d.src.AutoAck {
+func (h hold) verdict(err error, id string, attempt int) error {
+	if h.src.AutoAck {
 		return nil
 	}
-	// The receiver has a copy of the Delivery, so Attempt is as it was.
-	err = d.settle(messaging.Decide(err, d.out.Attempt, d.src.Retry))
+	err = h.settle(messaging.Decide(err, attempt, h.src.Retry))
 	if err != nil {
-		return fmt.Errorf("settle message %s from %s: %w", d.out.ID, d.out.From, err)
+		return fmt.Errorf("settle message %s from %s: %w", id, h.src.Address, err)
 	}
 	return nil
 }

@@ -95,9 +95,7 @@ func (q *queue) deadLetters(of messaging.Address) []messaging.Delivery {
 // all returns everything in q, by its place. It needs q.mu.
 func (q *queue) all() []*entry {
 	entries := slices.Collect(q.readyEntries())
-	for e := q.held.head; e != nil; e = e.next {
-		entries = append(entries, e)
-	}
+	entries = append(entries, q.held...)
 	entries = append(entries, q.waiting.items...)
 	slices.SortFunc(entries, func(a, b *entry) int { return cmp.Compare(a.seq, b.seq) })
 	return entries

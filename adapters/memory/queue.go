@@ -18,11 +18,10 @@ type queue struct {
 	spec    messaging.QueueSpec
 	deleted bool
 	seqs    uint64 // places given so far
-	tags    uint64 // tags given so far
 
 	fifo     list
 	returned entryHeap // ready, before fifo
-	held     list      // handed out and not settled
+	held     bag       // handed out and not settled
 	moving   int       // being dead-lettered: not settled, but out of held
 	expiring entryHeap // those ready that have a time to expire
 	waiting  entryHeap // not ready before their time
@@ -68,7 +67,7 @@ func (q *queue) admit(e *entry) {
 // All methods below need q.mu.
 
 func (q *queue) ready() int     { return q.fifo.len + q.returned.Len() }
-func (q *queue) unsettled() int { return q.held.len + q.moving }
+func (q *queue) unsettled() int { return len(q.held) + q.moving }
 
 // refuses says whether there is no room for a new message.
 func (q *queue) refuses() bool {
@@ -175,7 +174,7 @@ func (q *queue) delete() {
 	defer q.unlock()
 	q.deleted = true
 	q.purge()
-	q.held = list{}
+	q.held = nil
 	q.waiting.clear()
 	q.alarm.stop()
 	q.loseConsumers(fmt.Errorf("%s was deleted", q.address))

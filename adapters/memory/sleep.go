@@ -31,13 +31,13 @@ func (s *sleepers) wake() {
 // next message, or many, a moment later.
 const patience = 8
 
-// receive takes the next message for a handler. It says no when ctx has ended.
-func (s *subscription) receive(ctx context.Context) (h handout, ok bool) {
+// receive takes the next message for a handler, nil when ctx has ended.
+func (s *subscription) receive(ctx context.Context) *entry {
 	for ctx.Err() == nil {
 		c := s.current.Load()
 		if c != nil {
-			if h, ok = c.desk.take(); ok {
-				return h, true
+			if e := c.desk.take(); e != nil {
+				return e
 			}
 			if s.refill(c) {
 				continue
@@ -48,7 +48,7 @@ func (s *subscription) receive(ctx context.Context) (h handout, ok bool) {
 	if c := s.current.Load(); c != nil {
 		c.flush()
 	}
-	return h, false
+	return nil
 }
 
 // refill says whether there may be something on c's desk now.

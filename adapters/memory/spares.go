@@ -22,10 +22,7 @@ type spares struct {
 
 // add gives up an entry that was acknowledged and so is in no queue.
 func (s *spares) add(e *entry) {
-	if e.lost {
-		return
-	}
-	e.msg.Headers = nil
+	e.msg.Headers, e.c, e.out = nil, nil, nil // nobody else's memory
 	e.next = s.head
 	if s.head == nil {
 		s.tail = e

@@ -157,22 +157,23 @@ func (s *subscription) interrupt(why error) {
 // next waits for a message to handle; nil is that there will be no more.
 func (s *subscription) next(ctx context.Context) messaging.Job {
 	for {
-		h, ok := s.receive(ctx)
-		if !ok {
+		e := s.receive(ctx)
+		if e == nil {
 			return nil
 		}
-		if d := newDelivery(h, &s.src); !s.expired(d) {
-			return d
+		if !s.expired(e) {
+			e.out = e.delivery(s.src.Address)
+			return e
 		}
 	}
 }
 
-// expired drops a message whose own TTL has ended while it was in the buffer.
-func (s *subscription) expired(d *delivery) bool {
-	if d.e.deadline == 0 || !d.e.expired(s.b.now()) {
+// expired drops a message whose own TTL has ended while it was on the desk.
+func (s *subscription) expired(e *entry) bool {
+	if e.deadline == 0 || !e.expired(s.b.now()) {
 		return false
 	}
-	d.Settle(messaging.Decision{Action: messaging.Acknowledge})
+	e.Settle(messaging.Decision{Action: messaging.Acknowledge})
 	return true
 }
 

@@ -14,12 +14,12 @@ const deadLetterPause = time.Second
 // transfer stores a copy in another queue before the message leaves its own:
 // a dead letter, or one that is redriven. Two queues are never locked at once,
 // because their dead letters may go to each other.
-func (d *delivery) transfer(dec messaging.Decision) error {
-	q := d.q
-	if !q.beginTransfer(d.hold) {
+func (h hold) transfer(dec messaging.Decision) error {
+	q, c := h.q, h.e.c
+	if !q.beginTransfer(h.e) {
 		return errNotHeld
 	}
-	err := d.storeElsewhere(dec)
+	err := h.storeElsewhere(dec)
 
 	q.mu.Lock()
 	defer q.unlock()
@@ -30,38 +30,38 @@ func (d *delivery) transfer(dec messaging.Decision) error {
 	switch {
 	case err == nil:
 	case dec.Action == messaging.Move:
-		d.e.redelivered = true
-		q.putBack(d.e)
+		h.e.redelivered = true
+		q.putBack(h.e)
 	default:
-		d.e.redelivered = true
-		q.wait(d.e, q.b.now()+deadLetterPause)
+		h.e.redelivered = true
+		q.wait(h.e, q.b.now()+deadLetterPause)
 	}
-	q.settled(d.c)
+	q.settled(c)
 	return err
 }
 
 // beginTransfer takes the message, which stays unsettled. It takes q.mu itself.
-func (q *queue) beginTransfer(h hold) bool {
+func (q *queue) beginTransfer(e *entry) bool {
 	q.mu.Lock()
 	defer q.unlock()
-	if !q.take(h) {
+	if !q.take(e) {
 		return false
 	}
 	q.moving++
 	return true
 }
 
-func (d *delivery) storeElsewhere(dec messaging.Decision) error {
-	b := d.q.b
+func (h hold) storeElsewhere(dec messaging.Decision) error {
+	b := h.q.b
 	if dec.Action == messaging.Move {
-		return b.store(dec.To, b.redriven(d.e))
+		return b.store(dec.To, b.redriven(h.e))
 	}
-	dead := d.src.Retry.DeadLetter
+	dead := h.src.Retry.DeadLetter
 	b.ensure(dead)
-	err := b.store(dead, b.deadLetter(d.e, d.src.Queue(), dec))
+	err := b.store(dead, b.deadLetter(h.e, h.src.Queue(), dec))
 	if err != nil {
-		b.log().Warn("dead-letter queue refuses; the message is handled again", "id", d.e.msg.ID,
-			"from", d.q.address, "to", dead, "after", deadLetterPause, "error", err)
+		b.log().Warn("dead-letter queue refuses; the message is handled again", "id", h.e.msg.ID,
+			"from", h.q.address, "to", dead, "after", deadLetterPause, "error", err)
 	}
 	return err
 }

@@ -138,6 +138,7 @@ func checkReserved(field string, a Address) error {
 		return invalid(field, "is %s; names that begin with amq. are reserved for the broker", a)
 	}
 	return nil
+}
 
 // isPlain says whether name is right because it is short and printable ASCII,
 // as nearly all names are. It is asked for each message.

@@ -11,15 +11,15 @@ type lanes struct {
 	fetching chan struct{} // held by the one worker that fetches; a channel, so that waiting for it is idle time in synctest
 
 	mu      sync.Mutex
-	waiting map[string][]Job // by key being handled
-	keys    map[Job]string   // of what is being handled
+	waiting map[string][]Job     // by key being handled
+	keys    map[*Delivery]string // of what is being handled, and may be settled already
 }
 
 func newLanes() *lanes {
 	return &lanes{
 		fetching: make(chan struct{}, 1),
 		waiting:  map[string][]Job{},
-		keys:     map[Job]string{},
+		keys:     map[*Delivery]string{},
 	}
 }
 
@@ -53,23 +53,23 @@ func (l *lanes) start(job Job, key string) bool {
 		return false
 	}
 	l.waiting[key] = nil
-	l.keys[job] = key
+	l.keys[job.Delivery()] = key
 	return true
 }
 
-// done returns the message that was waiting behind job, or nil.
-func (l *lanes) done(job Job) Job {
+// done returns the message that was waiting behind d, or nil.
+func (l *lanes) done(d *Delivery) Job {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key := l.keys[job]
-	delete(l.keys, job)
+	key := l.keys[d]
+	delete(l.keys, d)
 	behind := l.waiting[key]
 	if len(behind) == 0 {
 		delete(l.waiting, key)
 		return nil
 	}
 	l.waiting[key] = behind[1:]
-	l.keys[behind[0]] = key
+	l.keys[behind[0].Delivery()] = key
 	return behind[0]
 }
 

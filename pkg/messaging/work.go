@@ -18,7 +18,8 @@ type Job interface {
 	// same pointer.
 	Delivery() *Delivery
 	// Settle carries out what was decided. It is called exactly once, by any
-	// goroutine, and should not wait for the broker.
+	// goroutine, and should not wait for the broker. The Job is not used after
+	// that, though the Delivery may be, so that it can become another one.
 	Settle(Decision)
 }
 
@@ -92,7 +93,8 @@ type run struct {
 // settle job: the worker itself, or drain after it gave up waiting.
 type worker struct {
 	job     Job
-	attempt int // of job, which the handler may change
+	d       *Delivery // of job
+	attempt int       // of job, which the handler may change
 	busy    atomic.Bool
 }
 
@@ -184,7 +186,7 @@ func (r *run) releaseWaiting() {
 
 // work handles one message after another. last is the one that this worker has
 // handled before, if any.
-func (r *run) work(w *worker, last Job) {
+func (r *run) work(w *worker, last *Delivery) {
 	normal := false
 	defer func() {
 		if !normal { // runtime.Goexit was called, as t.FailNow does
@@ -198,16 +200,18 @@ func (r *run) work(w *worker, last Job) {
 		r.running.Done()
 	}()
 	for {
-		if last = r.next(last); last == nil {
+		job := r.next(last)
+		if job == nil {
 			break
 		}
-		r.handle(w, last)
+		last = job.Delivery()
+		r.handle(w, job, last)
 	}
 	normal = true
 }
 
 // next returns a message to handle now, nil when there will be no more.
-func (r *run) next(last Job) Job {
+func (r *run) next(last *Delivery) Job {
 	if r.lanes == nil {
 		return r.Next(r.ctx)
 	}
@@ -227,7 +231,7 @@ func (r *run) keyOf(job Job) (key string, ok bool) {
 	err := errors.New("Source.OrderBy ended its goroutine (runtime.Goexit)")
 	defer func() {
 		if err != nil {
-			r.withoutKey(job, attempt, err)
+			r.withoutKey(job, d, attempt, err)
 		}
 	}()
 	err = guard(r.Log, "Source.OrderBy", d, func() error {
@@ -237,7 +241,7 @@ func (r *run) keyOf(job Job) (key string, ok bool) {
 	return key, err == nil
 }
 
-func (r *run) withoutKey(job Job, attempt int, why error) {
+func (r *run) withoutKey(job Job, d *Delivery, attempt int, why error) {
 	switch {
 	case r.ctx.Err() != nil: // came in while the intake was ending
 		job.Settle(Decision{Action: Release})
@@ -245,16 +249,15 @@ func (r *run) withoutKey(job Job, attempt int, why error) {
 	case r.Source.AutoAck:
 		job.Settle(Decision{Action: Acknowledge})
 	}
-	r.settle(job, attempt, why)
+	r.settle(job, d, attempt, why)
 }
 
-func (r *run) handle(w *worker, job Job) {
+func (r *run) handle(w *worker, job Job, d *Delivery) {
 	if r.ctx.Err() != nil { // came in while the intake was ending
 		job.Settle(Decision{Action: Release})
 		return
 	}
-	d := job.Delivery()
-	w.job, w.attempt = job, d.Attempt
+	w.job, w.d, w.attempt = job, d, d.Attempt
 	w.busy.Store(true)
 	if r.Source.AutoAck {
 		job.Settle(Decision{Action: Acknowledge})
@@ -265,14 +268,13 @@ func (r *run) handle(w *worker, job Job) {
 // finish settles w's job by the handler's verdict, unless drain has done so.
 func (r *run) finish(w *worker, verdict error) {
 	if w.busy.CompareAndSwap(true, false) {
-		r.settle(w.job, w.attempt, verdict)
+		r.settle(w.job, w.d, w.attempt, verdict)
 	}
 }
 
 // settle carries out the verdict on a message. With AutoAck that was done
 // before.
-func (r *run) settle(job Job, attempt int, verdict error) {
-	d := job.Delivery()
+func (r *run) settle(job Job, d *Delivery, attempt int, verdict error) {
 	if r.Source.AutoAck {
 		if verdict != nil {
 			r.failures.add(d, verdict)
