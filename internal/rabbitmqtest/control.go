@@ -66,19 +66,25 @@ func (n *Node) PID() (int, error) {
 // SetMemoryAlarm makes the node believe that it is short of memory, or no
 // longer so, and returns once it does. While it does, it reads nothing from
 // connections that publish. It fails where [Node.Eval] does.
+func (n *Node) SetMemoryAlarm(on bool) error { return n.setAlarm("memory", on) }
+
+// SetDiskAlarm is SetMemoryAlarm for disk space.
+func (n *Node) SetDiskAlarm(on bool) error { return n.setAlarm("disk", on) }
+
+// setAlarm raises or clears the alarm of a resource.
 //
 // The alarm itself is raised, and not the watermark lowered: where the node
 // cannot see the machine's memory (in a chroot without /proc), its next look
 // would end the alarm.
-func (n *Node) SetMemoryAlarm(on bool) error {
-	change := "rabbit_alarm:clear_alarm({resource_limit, memory, node()})"
+func (n *Node) setAlarm(resource string, on bool) error {
+	change := "rabbit_alarm:clear_alarm({resource_limit, " + resource + ", node()})"
 	if on {
-		change = "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})"
+		change = "rabbit_alarm:set_alarm({{resource_limit, " + resource + ", node()}, []})"
 	}
 	if _, err := n.Eval(change); err != nil {
 		return err
 	}
-	const alarmed = `lists:any(fun({{resource_limit, memory, _}, _}) -> true; (_) -> false end, rabbit_alarm:get_alarms())`
+	alarmed := "lists:any(fun({{resource_limit, " + resource + ", _}, _}) -> true; (_) -> false end, rabbit_alarm:get_alarms())"
 	deadline := time.Now().Add(evalTimeout)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -92,7 +98,7 @@ func (n *Node) SetMemoryAlarm(on bool) error {
 		}
 		<-tick.C
 	}
-	return fmt.Errorf("the RabbitMQ node's memory alarm is not %v after %v", on, evalTimeout)
+	return fmt.Errorf("the RabbitMQ node's %s alarm is not %v after %v", resource, on, evalTimeout)
 }
 
 // CloseConnections makes the node close every open connection, with reply code

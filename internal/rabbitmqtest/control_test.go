@@ -58,16 +58,18 @@ func TestEvalInANodeThatIsDown(t *testing.T) {
 	}
 }
 
-func TestMemoryAlarm(t *testing.T) {
+func TestAlarms(t *testing.T) {
 	t.Parallel()
 	n := NewNode(t, Options{})
-	for _, on := range []bool{true, false, true} {
-		if err := n.SetMemoryAlarm(on); err != nil {
-			t.Fatal(err)
-		}
-		alarms, err := n.Eval("rabbit_alarm:get_alarms()")
-		if err != nil || strings.Contains(alarms, "memory") != on {
-			t.Errorf("alarms are %s (%v), want memory among them: %v", alarms, err, on)
+	for resource, set := range map[string]func(bool) error{"memory": n.SetMemoryAlarm, "disk": n.SetDiskAlarm} {
+		for _, on := range []bool{true, false, true} {
+			if err := set(on); err != nil {
+				t.Fatal(err)
+			}
+			alarms, err := n.Eval("rabbit_alarm:get_alarms()")
+			if err != nil || strings.Contains(alarms, resource) != on {
+				t.Errorf("alarms are %s (%v), want %s among them: %v", alarms, err, resource, on)
+			}
 		}
 	}
 }

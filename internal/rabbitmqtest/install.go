@@ -150,6 +150,9 @@ func (n *Node) layOutCookie() error {
 		return err
 	}
 	n.cookie = rand.Text()
+	if n.opts.cluster != nil {
+		n.cookie = n.opts.cluster.cookie
+	}
 	return os.WriteFile(path, []byte(n.cookie), 0o400)
 }
 
@@ -194,19 +197,25 @@ func (n *Node) erlArgs() []string {
 
 // distArgs keeps Erlang's distribution on loopback and away from epmd, a
 // daemon that would stay behind: RabbitMQ starts one unless the node has its
-// name from the command line.
+// name from the command line. The members of a cluster find each other by an
+// epmd of the cluster's own.
 func (n *Node) distArgs() []string {
-	return []string{
+	port := strconv.Itoa(n.opts.DistPort)
+	args := []string{
 		"-sname", n.nodeName(),
 		"-kernel", "inet_dist_use_interface", "{127,0,0,1}",
-		"-start_epmd", "false", "-erl_epmd_port", strconv.Itoa(n.opts.DistPort),
+		"-start_epmd", "false",
 	}
+	if n.opts.cluster != nil {
+		return append(args, "-kernel", "inet_dist_listen_min", port, "-kernel", "inet_dist_listen_max", port)
+	}
+	return append(args, "-erl_epmd_port", port)
 }
 
 // environ is the whole environment of the node: nothing of ours, and nothing
 // of the machine's own RabbitMQ in /etc, may change what a test sees.
 func (n *Node) environ() []string {
-	return []string{
+	env := []string{
 		"PATH=" + os.Getenv("PATH") + ":/usr/sbin:/sbin",
 		"LANG=C.UTF-8",
 		"HOME=" + n.path("home"),
@@ -229,6 +238,10 @@ func (n *Node) environ() []string {
 		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=" + strings.Join(n.distArgs(), " "),
 		"detached=yes", // it becomes the node, where it would otherwise be its parent
 	}
+	if n.opts.cluster != nil {
+		env = append(env, "ERL_EPMD_PORT="+strconv.Itoa(n.opts.cluster.epmdPort))
+	}
+	return env
 }
 
 func (n *Node) nodeName() string { return n.opts.Name + "@localhost" }

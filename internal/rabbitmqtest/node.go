@@ -42,6 +42,8 @@ type Options struct {
 	// stock starts the node by the rabbitmq-server script even where erl
 	// could be started directly, so that tests reach that path too.
 	stock bool
+	// cluster is what the node is to be a member of; nil for none.
+	cluster *clusterOf
 }
 
 // Node is a private RabbitMQ node, a child process of this one. It listens on
@@ -263,6 +265,15 @@ func (n *Node) launch() (*child.Process, error) {
 	return child.Start(cmd, n.opts.Detached)
 }
 
+// greets is the name by which a node can be told from others: by default,
+// RabbitMQ names its cluster after the node.
+func (n *Node) greets() string {
+	if n.opts.cluster != nil {
+		return n.opts.cluster.name
+	}
+	return n.opts.Name + "@"
+}
+
 // awaitReady waits until the node answers on its port under its own name. The
 // name matters: another node may have taken the port first.
 func (n *Node) awaitReady(ctx context.Context, p *child.Process) error {
@@ -270,7 +281,7 @@ func (n *Node) awaitReady(ctx context.Context, p *child.Process) error {
 	defer tick.Stop()
 	for {
 		greeting, err := Handshake(ctx, n.Addr())
-		if err == nil && strings.Contains(greeting, n.opts.Name+"@") {
+		if err == nil && strings.Contains(greeting, n.greets()) {
 			return nil
 		}
 		select {

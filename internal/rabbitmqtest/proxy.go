@@ -34,12 +34,14 @@ type Proxy struct {
 	links    map[*link]struct{}
 	latency  time.Duration
 	ways     map[Direction]*way
+	cuts     int // made by CutAfter
 }
 
 // way is the state of one direction, guarded by the proxy's lock.
 type way struct {
 	open chan struct{} // closed while bytes may pass
 	left int           // bytes until the cut; negative = no cut
+	sent int           // bytes that have passed so far
 }
 
 // NewProxy starts a proxy to target ("host:port") that is closed when the test ends.
@@ -160,6 +162,28 @@ func (p *Proxy) CutAfter(n int, d Direction) {
 	}
 }
 
+// Cuts returns how many times a connection was cut because of CutAfter.
+func (p *Proxy) Cuts() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cuts
+}
+
+// Passed returns how many bytes have passed in the direction (ToBroker or
+// ToClient) so far, over all connections.
+func (p *Proxy) Passed(d Direction) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ways[d].sent
+}
+
+// Connections returns how many connections are open.
+func (p *Proxy) Connections() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.links)
+}
+
 // Close ends the proxy and its connections, and waits for its goroutines. It
 // may be called more than once.
 func (p *Proxy) Close() {
@@ -253,14 +277,16 @@ func (p *Proxy) take(d Direction, n int) (pass int, cut bool) {
 	w := p.ways[d]
 	switch {
 	case w.left < 0:
-		return n, false
+		pass = n
 	case n > w.left:
-		pass, w.left = w.left, -1
-		return pass, true
+		pass, cut, w.left = w.left, true, -1
+		p.cuts++
 	default:
+		pass = n
 		w.left -= n
-		return n, false
 	}
+	w.sent += pass
+	return pass, cut
 }
 
 func (w *way) blocked() bool {

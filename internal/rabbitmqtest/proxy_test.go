@@ -140,6 +140,9 @@ func TestProxyCutAfter(t *testing.T) {
 	if string(got) != "0123456" || err != nil {
 		t.Errorf("got %q and %v, want the first seven bytes and the end", got, err)
 	}
+	if to, from, cuts := p.Passed(ToBroker), p.Passed(ToClient), p.Cuts(); to != 10 || from != 7 || cuts != 1 {
+		t.Errorf("%d bytes passed to the broker and %d to the client, with %d cuts; want 10, 7 and 1", to, from, cuts)
+	}
 	echo(t, dialProxy(t, p)) // it happens once
 }
 
