@@ -163,6 +163,9 @@ func (d *dispatch) settle(l *lane, b *batch, k int, c *amqp.DeferredConfirmation
 	case returned:
 		s.done, s.err = true, messaging.ErrUnroutable
 	case refused:
+		if !s.refused.IsZero() { // not for the first time
+			b.session.distrust()
+		}
 		d.refuse(s)
 	case lost:
 		d.lose(s, &d.msgs[b.index[k]], l, b.session)

@@ -215,6 +215,46 @@ func TestRefusedIsSentAgain(t *testing.T) {
 	}
 }
 
+// TestRefusedIsSentOnAnotherChannel: what is refused again and again may be
+// refused by its channel, and not by its queue, which is how RabbitMQ 3.10 has
+// it when the leader of a quorum queue has died. What others have on their way
+// on that channel is confirmed all the same.
+func TestRefusedIsSentOnAnotherChannel(t *testing.T) {
+	t.Parallel()
+	node := rabbitmqtest.NewNode(t, rabbitmqtest.Options{})
+	b := openAt(t, node.URL())
+	full := declare(t, b, func(s *messaging.QueueSpec) { s.MaxLength = 1 })
+	q := declare(t, b)
+	refused := make(chan error, 1)
+	go func() {
+		var err error
+		for err == nil {
+			err = b.Publish(t.Context(), full, &messaging.Message{})
+		}
+		refused <- err
+	}()
+	channels := map[string]bool{}
+	for {
+		publish(t, b, q, texts("m", 10)...)
+		now, err := node.Eval("[pid_to_list(P) || P <- rabbit_channel:list_local()]")
+		if err != nil {
+			t.Fatal(err)
+		}
+		channels[now] = true
+		select {
+		case err := <-refused:
+			if !errors.Is(err, messaging.ErrRejected) {
+				t.Error(err)
+			}
+			if len(channels) < 4 { // the first, and some more as they are opened
+				t.Errorf("it was refused for two seconds, always by %v", channels)
+			}
+			return
+		default:
+		}
+	}
+}
+
 // TestPublishTimeout: where ctx has no deadline, publish_timeout limits the
 // wait for the next sign of progress, and not a call that makes progress.
 func TestPublishTimeout(t *testing.T) {

@@ -3,6 +3,7 @@ package rabbitmq
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -35,8 +36,11 @@ func (l *lane) run() {
 // It waits for as long as the broker is away; nil means the end.
 func (l *lane) ready(s *session) *session {
 	for l.p.end.Err() == nil {
-		if s != nil && !s.ch.IsClosed() {
+		if s != nil && !s.ch.IsClosed() && !s.stale.Load() {
 			return s
+		}
+		if s != nil {
+			l.retire(s)
 		}
 		g, err := l.p.link.await(l.p.end)
 		if err != nil {
@@ -59,7 +63,7 @@ func (l *lane) open(g *generation) (*session, error) {
 		return nil, err
 	}
 	s := &session{
-		gen: g, ch: ch,
+		gen: g, ch: ch, opened: time.Now(),
 		permits: make(chan struct{}, l.window),
 		returns: ch.NotifyReturn(make(chan amqp.Return, l.window)),
 		dead:    make(chan struct{}),
@@ -77,11 +81,28 @@ func (l *lane) open(g *generation) (*session, error) {
 	return s, nil
 }
 
+// retire closes a session to which nothing more is written, once everything
+// on it is confirmed.
+func (l *lane) retire(s *session) {
+	l.p.running.Go(func() {
+		for range l.window {
+			select {
+			case s.permits <- struct{}{}:
+			case <-s.dead:
+				return
+			}
+		}
+		_ = s.ch.Close() // fails only with the connection
+	})
+}
+
 // session is a lane's channel between its opening and its end.
 type session struct {
 	gen     *generation
 	ch      *amqp.Channel
 	permits chan struct{} // holds one for each message that is not confirmed
+	opened  time.Time
+	stale   atomic.Bool // another one is to be opened for what comes next
 
 	dead  chan struct{} // closed when the channel is
 	cause *amqp.Error   // why; set before dead is closed
@@ -169,6 +190,19 @@ func (s *session) acquire(b *batch, end <-chan struct{}) bool {
 }
 
 func (s *session) release() { <-s.permits }
+
+// renewAfter is how old a session is at least when another replaces it.
+const renewAfter = 200 * time.Millisecond
+
+// distrust has what comes next sent on another channel. A channel that
+// publishes to a quorum queue for the first time while the queue's leader is
+// down keeps asking that node, and refuses everything until it is back, though
+// there is a new leader (RabbitMQ 3.10).
+func (s *session) distrust() {
+	if time.Since(s.opened) >= renewAfter {
+		s.stale.Store(true)
+	}
+}
 
 // outcome says what became of m, whose confirmation c has come.
 func (s *session) outcome(m *outgoing, c *amqp.DeferredConfirmation) outcome {
