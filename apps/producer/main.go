@@ -25,7 +25,8 @@ on a terminal. Where there is more than one, a summary comes last.
 
 The exit status is 0 when every message is stored, 1 when one failed (which, and why, is said
 on standard error) or was not sent, 2 when the command line is wrong, and 130 after a second
-CTRL+C. The first CTRL+C stops sending and waits for what is on its way.
+CTRL+C. The first CTRL+C stops sending and waits for what is on its way; for standard input
+it is the end of the input, and the lines printed as sent are those that are stored.
 
 Examples:
   producer                               Hello World! to the queue hello

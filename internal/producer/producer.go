@@ -111,12 +111,14 @@ func (r *run) sendAll(ctx context.Context, all batches) error {
 	return nil
 }
 
+// interrupted is an error where it is known that messages were not sent. For a
+// stream, to be interrupted is to end.
 func (r *run) interrupted() error {
-	done := r.sum.Sent + r.sum.Failed
-	if total := r.opts.total(); total != unknown {
-		return fmt.Errorf("interrupted after %d of %d messages", done, total)
+	total := r.opts.total()
+	if total == unknown {
+		return nil
 	}
-	return fmt.Errorf("interrupted after %d messages", done)
+	return fmt.Errorf("interrupted after %d of %d messages", r.sum.Sent+r.sum.Failed, total)
 }
 
 // send publishes one batch. Its error says why there is no point in going on.
