@@ -75,6 +75,16 @@ bench-test: $(GOLANGCI) ## The tests and linters of bench, which is a module of 
 	@cd bench && go mod tidy -diff && go vet ./... && go test -count=1 ./...
 	@cd bench && $(CURDIR)/$(GOLANGCI) run ./...
 
+.PHONY: chaos
+chaos: ## Break nodes, clusters, networks and programs under load, and count (15 minutes)
+	@internal/tools/install.sh rabbitmq
+	@go run ./internal/tools/chaos -page docs/reliability.md
+
+.PHONY: chaos-short
+chaos-short: ## Every kind of fault with smaller numbers (3 minutes)
+	@internal/tools/install.sh rabbitmq
+	@go run ./internal/tools/chaos -short
+
 .PHONY: rabbitmq-install
 rabbitmq-install: ## Install RabbitMQ (Debian, Ubuntu)
 	@internal/tools/install.sh rabbitmq
