@@ -248,7 +248,7 @@ func (s Source) validateDefaultDeadLetter() error {
 // backoff is the wait after the failure of an attempt (1 is the first).
 func (r Retry) backoff(attempt int) time.Duration {
 	wait := r.Max
-	if shift := attempt - 1; shift < 62 && r.Min<<shift>>shift == r.Min {
+	if shift := max(attempt, 1) - 1; shift < 62 && r.Min<<shift>>shift == r.Min {
 		wait = min(r.Min<<shift, r.Max)
 	}
 	longest := min(wait+wait/4, r.Max)
