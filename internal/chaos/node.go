@@ -23,7 +23,7 @@ func killNode(queueType string) func(*trial) error {
 			return err
 		}
 		q, err := t.declare(b)
-		if err = errors.Join(err, t.sync(node)); err != nil {
+		if err := errors.Join(err, t.sync(node)); err != nil {
 			return err
 		}
 		l := t.load(b, b, q, spec{publishers: 64, consumers: 8})
