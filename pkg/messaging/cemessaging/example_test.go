@@ -10,6 +10,7 @@ import (
 	"github.com/warrenmq/warren/adapters/memory"
 	"github.com/warrenmq/warren/pkg/messaging"
 	"github.com/warrenmq/warren/pkg/messaging/cemessaging"
+	"github.com/warrenmq/warren/pkg/messaging/middleware"
 )
 
 func Example() {
@@ -47,4 +48,26 @@ func Example() {
 	// Output:
 	// order.placed from /shop: {"books":2}
 	// in the headers: /shop
+}
+
+// Events are the same where source and id are, whatever their messages' IDs.
+func ExampleKey() {
+	handle := messaging.Chain(
+		messaging.Handle(cemessaging.Binary, func(_ context.Context, e event.Event, _ *messaging.Delivery) error {
+			fmt.Println("handled", e.Source(), e.ID())
+			return nil
+		}),
+		middleware.Deduplicate(middleware.NewMemoryStore(1000), cemessaging.Key))
+
+	for _, source := range []string{"/shop", "/shop", "/stock"} {
+		e := event.New()
+		e.SetID("1")
+		e.SetSource(source)
+		e.SetType("order.placed")
+		m, _ := cemessaging.Structured.Encode(e)
+		_ = handle(context.Background(), &messaging.Delivery{Message: *m})
+	}
+	// Output:
+	// handled /shop 1
+	// handled /stock 1
 }

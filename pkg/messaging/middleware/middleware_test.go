@@ -60,7 +60,11 @@ func TestTimeoutFailsWhatTakesTooLong(t *testing.T) {
 		var attempts []int
 		slow := func(ctx context.Context, d *messaging.Delivery) error {
 			attempts = append(attempts, d.Attempt)
+			start := time.Now()
 			<-ctx.Done()
+			if took := time.Since(start); took != time.Minute {
+				t.Errorf("the context ended after %v, want 1m", took)
+			}
 			return ctx.Err()
 		}
 		src := messaging.Source{Retry: messaging.Retry{MaxAttempts: 3}}

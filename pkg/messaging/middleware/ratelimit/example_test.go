@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -41,4 +42,25 @@ func ExampleNew() {
 	err := broker.Subscribe(ctx, messaging.Source{Address: queue}, messaging.Chain(call, limit))
 	fmt.Println(calls, "calls, at least 20 ms:", time.Since(start) >= 20*time.Millisecond, err)
 	// Output: 3 calls, at least 20 ms: true <nil>
+}
+
+// Each customer has a limiter, and a slow one does not take the turns of others.
+func ExampleBy() {
+	var limiters sync.Map // customer to *rate.Limiter
+	perCustomer := ratelimit.By(func(d *messaging.Delivery) *rate.Limiter {
+		l, _ := limiters.LoadOrStore(d.Headers["customer"], rate.NewLimiter(rate.Every(10*time.Millisecond), 1))
+		return l.(*rate.Limiter)
+	})
+	handle := messaging.Chain(func(_ context.Context, d *messaging.Delivery) error {
+		fmt.Println("served", d.Headers["customer"])
+		return nil
+	}, perCustomer)
+	for _, customer := range []string{"a", "a", "b"} {
+		_ = handle(context.Background(), &messaging.Delivery{
+			Message: messaging.Message{Headers: map[string]string{"customer": customer}}})
+	}
+	// Output:
+	// served a
+	// served a
+	// served b
 }

@@ -105,25 +105,39 @@ func TestVerdicts(t *testing.T) {
 		if err := ratelimit.New(rate.NewLimiter(1, 1))(handler)(t.Context(), &messaging.Delivery{}); !errors.Is(err, boom) {
 			t.Errorf("the handler's error became %v", err)
 		}
-		ended, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
 		for name, limiter := range map[string]*rate.Limiter{
 			"a turn that comes too late": drained(),
 			"a burst of 0":               rate.NewLimiter(1, 0),
 		} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			start := time.Now()
-			err := ratelimit.New(limiter)(handler)(ended, &messaging.Delivery{})
-			if messaging.Decide(err, 1, messaging.Retry{}).Action != messaging.Release || errors.Is(err, boom) {
-				t.Errorf("%s: %v, want a Requeue", name, err)
+			wantRequeue(t, name, ratelimit.New(limiter)(handler)(ctx, &messaging.Delivery{}))
+			if took := time.Since(start); took < time.Second {
+				t.Errorf("%s: back after %v, which makes a busy loop", name, took)
 			}
-			if ended.Err() == nil && time.Since(start) < time.Second {
-				t.Errorf("%s: after %v, which makes a busy loop", name, time.Since(start))
-			}
+			cancel()
+			wantRequeue(t, name+", and a context that has ended", ratelimit.New(limiter)(handler)(ctx, &messaging.Delivery{}))
 		}
-		<-ended.Done()
-		err := ratelimit.New(rate.NewLimiter(1, 1))(handler)(ended, &messaging.Delivery{})
-		if messaging.Decide(err, 1, messaging.Retry{}).Action != messaging.Release {
-			t.Errorf("a context that has ended: %v, want a Requeue", err)
+	})
+}
+
+func wantRequeue(t *testing.T, what string, err error) {
+	t.Helper()
+	if messaging.Decide(err, 1, messaging.Retry{}).Action != messaging.Release {
+		t.Errorf("%s: %v, want a Requeue", what, err)
+	}
+}
+
+// A message that is cut gives its turn to the next.
+func TestTurnIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := ratelimit.New(drained())(func(context.Context, *messaging.Delivery) error { return nil })
+		cut, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		wantRequeue(t, "cut", h(cut, &messaging.Delivery{}))
+		start := time.Now()
+		if err := h(t.Context(), &messaging.Delivery{}); err != nil || time.Since(start) > time.Hour {
+			t.Errorf("the next waited %v (%v), want the rest of the hour", time.Since(start), err)
 		}
 	})
 }

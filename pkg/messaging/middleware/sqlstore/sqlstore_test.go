@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -125,7 +126,9 @@ func testOnce(t *testing.T, db *sql.DB) {
 // message is handled when it comes again.
 func testFailuresUndo(t *testing.T, db *sql.DB) {
 	once := middleware.Deduplicate(newStore(t, db, ""), nil)
+	var attempts []int
 	failing := func(ctx context.Context, d *messaging.Delivery) error {
+		attempts = append(attempts, d.Attempt)
 		if err := write(ctx, d); err != nil {
 			return err
 		}
@@ -148,6 +151,9 @@ func testFailuresUndo(t *testing.T, db *sql.DB) {
 			t.Errorf("%d dead letters, want none", n)
 		}
 	})
+	if want := []int{1, 2, 3, 4}; !slices.Equal(attempts, want) {
+		t.Errorf("handled at attempts %v, want %v: a failure leaves no mark", attempts, want)
+	}
 	wantEffects(t, db, 1)
 }
 
