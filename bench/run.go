@@ -76,7 +76,8 @@ func (o options) run(ctx context.Context, out, progress io.Writer) error {
 		return err
 	}
 	defer b.stop()
-	rabbit, err := peers.ConnectRabbitMQ(b.url, measure.NewMeter(b.pid))
+	meter := measure.NewMeter(b.pid)
+	rabbit, err := peers.ConnectRabbitMQ(b.url, meter)
 	if err != nil {
 		return err
 	}
@@ -86,18 +87,20 @@ func (o options) run(ctx context.Context, out, progress io.Writer) error {
 		Machine: report.ThisMachine(rabbit.Version()), Date: time.Now(), Rounds: o.rounds,
 		BodySize: peers.BodySize, LatencyWant: table.WantLatency,
 	}
+	machine := measure.WatchMachine(meter)
 	var ratios bytes.Buffer
 	if err := o.measure(ctx, table.Env{RabbitMQ: rabbit}, &r, out, &ratios, progress); err != nil {
 		return err
 	}
-	r.Took = time.Since(r.Date)
+	r.Took, r.Others = time.Since(r.Date), machine.Others()
 	if o.page != "" {
 		if err := r.Page(o.page); err != nil {
 			return err
 		}
 		fmt.Fprintf(out, "\nwritten: %s\n", o.page)
 	}
-	fmt.Fprintf(out, "\n%s messages counted, none lost, none twice; %s\n", report.Count(r.Messages()), r.Took.Round(time.Second))
+	fmt.Fprintf(out, "\n%s messages counted, none lost, none twice; %s; other processes used %.0f %% of the machine\n",
+		report.Count(r.Messages()), r.Took.Round(time.Second), 100*r.Others)
 	_, err = ratios.WriteTo(out)
 	return err
 }

@@ -1,6 +1,7 @@
 package measure
 
 import (
+	"runtime"
 	"slices"
 	"time"
 )
@@ -54,6 +55,18 @@ func (r Result) ClientCPU(contender int) time.Duration {
 // BrokerCPU is the same in the broker's, 0 where it is not known.
 func (r Result) BrokerCPU(contender int) time.Duration {
 	return r.perMessage(contender, func(s Sample) time.Duration { return s.Broker })
+}
+
+// Busy is the share of the machine's cores that client and broker together
+// used in a contender's rounds, from 0 to 1. Where it is near 1 and nothing
+// else runs, the processors are what limits the rate.
+func (r Result) Busy(contender int) float64 {
+	var used, had time.Duration
+	for _, s := range r.Samples[contender] {
+		used += s.Client + s.Broker
+		had += s.Took * time.Duration(runtime.NumCPU())
+	}
+	return float64(used) / float64(had)
 }
 
 func (r Result) perMessage(contender int, of func(Sample) time.Duration) (sum time.Duration) {

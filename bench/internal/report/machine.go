@@ -9,16 +9,15 @@ import (
 
 	"github.com/shirou/gopsutil/v4/cpu"
 	"github.com/shirou/gopsutil/v4/host"
-	"github.com/shirou/gopsutil/v4/load"
 	"github.com/shirou/gopsutil/v4/mem"
 )
 
 // Machine says where something was measured.
 type Machine struct {
-	CPU, System, Load string
-	Cores             int
-	Memory            string
-	Versions          []string // of Go, the broker and the peers
+	CPU, System string
+	Cores       int
+	Memory      string
+	Versions    []string // of Go, the broker and the peers
 }
 
 // ThisMachine describes this one. What the system does not tell is left out.
@@ -32,9 +31,6 @@ func ThisMachine(broker string) Machine {
 	}
 	if h, err := host.Info(); err == nil {
 		m.System = strings.TrimSpace(fmt.Sprintf("%s %s, kernel %s", h.Platform, h.PlatformVersion, h.KernelVersion))
-	}
-	if l, err := load.Avg(); err == nil {
-		m.Load = fmt.Sprintf("%.1f", l.Load1)
 	}
 	m.Versions = append([]string{"Go " + strings.TrimPrefix(runtime.Version(), "go"), "RabbitMQ " + broker}, peerVersions()...)
 	return m

@@ -19,6 +19,7 @@ type Report struct {
 	Date    time.Time
 	Took    time.Duration
 	Rounds  int
+	Others  float64 // the share of the machine that other processes used
 	Results []measure.Result
 	Curves  []measure.CurveResult
 	Latency measure.LatencyResult
@@ -42,7 +43,7 @@ func (r Report) Page(path string) error {
 	t, err := template.New("page").Funcs(template.FuncMap{
 		"count": Count, "short": short, "ratio": ratio, "against": against, "spread": spread,
 		"seconds": func(d time.Duration) string { return d.Round(time.Second).String() },
-		"percent": func(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) },
+		"percent": percent,
 		"prefix":  strings.HasPrefix,
 		"folder":  func() string { return filepath.Base(charts) },
 	}).Parse(pageText)
@@ -105,7 +106,7 @@ func (r Report) drawLatency(path string) error {
 	l := r.Latency
 	var places []string
 	for _, share := range l.Latency.Shares {
-		places = append(places, fmt.Sprintf("%.0f %%", 100*share))
+		places = append(places, percent(share))
 	}
 	var series []line
 	for w, way := range l.Latency.Ways {

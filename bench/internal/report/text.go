@@ -17,11 +17,11 @@ func Text(out io.Writer, results []measure.Result) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, r := range results {
 		fmt.Fprintf(w, "\n%s: %s\n", r.Row.Name, r.Row.Title)
-		fmt.Fprintln(w, "  who\tmessages/s\tslowest-fastest\tCPU each\tbroker CPU\tratio\ttarget\tmet\tdoes less")
+		fmt.Fprintln(w, "  who\tmessages/s\tslowest-fastest\tCPU each\tbroker CPU\tbusy\tratio\ttarget\tmet\tdoes less")
 		for i, c := range r.Row.Contenders {
 			least, most := r.Spread(i)
-			fmt.Fprintf(w, "  %s\t%s\t%s-%s\t%s\t%s\t%s\t%s\n", c.Name, Count(r.Rate(i)), Count(least), Count(most),
-				short(r.ClientCPU(i)), short(r.BrokerCPU(i)), against(r, i), c.Less)
+			fmt.Fprintf(w, "  %s\t%s\t%s-%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, Count(r.Rate(i)), Count(least), Count(most),
+				short(r.ClientCPU(i)), short(r.BrokerCPU(i)), percent(r.Busy(i)), against(r, i), c.Less)
 		}
 	}
 	return w.Flush()
@@ -57,6 +57,9 @@ func Ratios(out io.Writer, results []measure.Result) error {
 	}
 	return nil
 }
+
+// percent is a share, from 0 to 1.
+func percent(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) }
 
 // short is a short time.
 func short(d time.Duration) string {

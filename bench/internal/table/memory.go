@@ -101,6 +101,6 @@ func (env Env) bound(load peers.Load, name string, open peers.OpenExchange) meas
 // longer, so that the first wait matters less.
 func (env Env) memPubSub(load peers.Load, want float64) measure.Contender {
 	c := env.exchange(load, MemPubSub, "", want, peers.MemPubSub)
-	c.Round = time.Second
+	c.Round = 600 * time.Millisecond
 	return c
 }
