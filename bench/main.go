@@ -23,6 +23,8 @@ Examples:
   bench                                          everything, in less than ten minutes
   bench --quick                                  the rows for tuning, in a minute and a half
   bench --rows rabbitmq-consume --rounds 9       only what has a name that begins so
+  bench --rows rabbitmq-publish-64 --rounds 1 --round 10s --profile /tmp/prof
+                                                 where the time goes (go tool pprof -tagignore=phase=prepare)
   bench --page docs/benchmarks.md                everything, as a page with charts`
 
 func main() {
@@ -37,16 +39,18 @@ func main() {
 			&urfave.IntFlag{Name: "rounds", Value: 5, Validator: cli.AtLeast(1), Usage: "measure each contender `N` times"},
 			&urfave.DurationFlag{Name: "round", Value: 300 * time.Millisecond, Validator: cli.AtLeast(time.Millisecond), Usage: "a round takes about `TIME`"},
 			&urfave.StringFlag{Name: "url", Usage: "measure on the broker at `URL`, whose user may declare queues, instead of a node of its own"},
+			&urfave.StringFlag{Name: "profile", TakesFile: true, Usage: "write a CPU profile of each contender's last round to `FOLDER`"},
 			&urfave.StringFlag{Name: "page", TakesFile: true, Usage: "write a page to `FILE`, and charts to a folder beside it"},
 		},
 		Action: func(ctx context.Context, cmd *urfave.Command) error {
 			o := options{
-				quick:  cmd.Bool("quick"),
-				names:  cmd.StringSlice("rows"),
-				rounds: cmd.Int("rounds"),
-				round:  cmd.Duration("round"),
-				url:    cmd.String("url"),
-				page:   cmd.String("page"),
+				quick:   cmd.Bool("quick"),
+				names:   cmd.StringSlice("rows"),
+				rounds:  cmd.Int("rounds"),
+				round:   cmd.Duration("round"),
+				url:     cmd.String("url"),
+				page:    cmd.String("page"),
+				profile: cmd.String("profile"),
 			}
 			if err := o.validate(); err != nil {
 				return err

@@ -22,12 +22,13 @@ const latency = "latency"
 
 // options say what is measured.
 type options struct {
-	quick  bool
-	names  []string // beginnings; none is everything
-	rounds int
-	round  time.Duration
-	url    string
-	page   string
+	quick   bool
+	names   []string // beginnings; none is everything
+	rounds  int
+	round   time.Duration
+	url     string
+	page    string // a file
+	profile string // a folder
 }
 
 func (o options) validate() error {
@@ -112,6 +113,7 @@ func (o options) measure(ctx context.Context, env table.Env, r *report.Report, o
 	m := measure.Run{
 		Rounds: o.rounds,
 		Round:  o.round,
+		Around: profiles{o.profile, o.rounds}.around,
 		Progress: func(row measure.Row, round int) {
 			if round == 0 {
 				say(row.Name)

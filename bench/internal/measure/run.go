@@ -3,6 +3,7 @@ package measure
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -18,6 +19,9 @@ type Run struct {
 	// Progress is called before each round, 0 being the one that does not
 	// count.
 	Progress func(row Row, round int)
+	// Around is called before a contender's round, and what it returns after
+	// it. Defaults to nothing.
+	Around func(row Row, c Contender, round int) (stop func() error, err error)
 }
 
 // Measure lets the contenders of a row take turns. Each round begins with
@@ -36,7 +40,7 @@ func (r Run) Measure(ctx context.Context, row Row) (Result, error) {
 		for turn := range row.Contenders {
 			i := (turn + round) % len(row.Contenders)
 			c := row.Contenders[i]
-			s, err := c.measure(ctx, counts[i])
+			s, err := r.one(ctx, row, c, round, counts[i])
 			if err != nil {
 				return result, fmt.Errorf("%s, %s: %w", row.Name, c.Name, err)
 			}
@@ -56,10 +60,18 @@ func (row Row) forget() {
 	}
 }
 
-func (c Contender) measure(ctx context.Context, n int) (Sample, error) {
+// one is a round of one contender.
+func (r Run) one(ctx context.Context, row Row, c Contender, round, n int) (Sample, error) {
+	stop := func() error { return nil }
+	if r.Around != nil {
+		var err error
+		if stop, err = r.Around(row, c, round); err != nil {
+			return Sample{}, err
+		}
+	}
 	runtime.GC()
 	cost, err := c.Work(ctx, n)
-	return Sample{Messages: n, Cost: cost}, err
+	return Sample{Messages: n, Cost: cost}, errors.Join(err, stop())
 }
 
 // next is how many messages fill a round at the rate of the last one.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"runtime/pprof"
 	"strings"
 
 	wamqp "github.com/ThreeDotsLabs/watermill-amqp/v2/pkg/amqp"
@@ -90,7 +91,12 @@ var classic = amqp.Table{"x-queue-type": "classic"}
 
 // fill puts n persistent messages into the queue. They have what all peers
 // understand: the ID as a property and in Watermill's header.
-func (r *RabbitMQ) fill(ctx context.Context, queue string, n int, body []byte) error {
+func (r *RabbitMQ) fill(ctx context.Context, queue string, n int, body []byte) (err error) {
+	pprof.Do(ctx, pprof.Labels("phase", "prepare"), func(ctx context.Context) { err = r.publishAll(ctx, queue, n, body) })
+	return err
+}
+
+func (r *RabbitMQ) publishAll(ctx context.Context, queue string, n int, body []byte) error {
 	const id = "0191b3c4-5d6e-7f80-9a0b-1c2d3e4f5061"
 	m := amqp.Publishing{
 		MessageId:    id,
