@@ -55,5 +55,6 @@
 //
 // With the providers of trace/noop and metric/noop, Publisher returns what it was
 // given and Middleware does nothing: off costs nothing. Providers that are not
-// named are the global ones.
+// named are the global ones, which may be set up later: until then a message
+// costs a microsecond or two to publish and to handle (go test -bench .).
 package otelmessaging

@@ -29,7 +29,9 @@ func (t *Telemetry) Middleware(from messaging.Source) messaging.Middleware {
 		if t.off {
 			return next
 		}
-		return (&consumer{telemetry: t, source: from, next: next}).handle
+		c := &consumer{telemetry: t, source: from, next: next}
+		c.done = attribute.NewSet(c.metricAttrs(destination{address: from.Address})...)
+		return c.handle
 	}
 }
 
@@ -38,14 +40,18 @@ type consumer struct {
 	telemetry *Telemetry
 	source    messaging.Source
 	next      messaging.Handler
+	done      attribute.Set // of the metrics of a message from source that did not fail
 }
 
 func (c *consumer) handle(ctx context.Context, d *messaging.Delivery) error {
 	t, start := c.telemetry, time.Now()
 	a := c.attempt(d)
-	a.link = trace.Link{SpanContext: t.contextIn(d.Headers)}
-	ctx, span := t.tracer.Start(t.consumerContext(ctx, d.Headers), a.dest.spanName("process"), t.processOptions(ctx, &a, start)...)
-	t.consumed.AddSet(ctx, 1, attribute.NewSet(c.metricAttrs(t.attrsOf("process"), a.dest)...))
+	parent, sent := t.consumerContext(ctx, d.Headers)
+	a.link = trace.Link{SpanContext: sent}
+	ctx, span := t.tracer.Start(parent, a.dest.spanName("process"), t.processOptions(ctx, &a, start)...)
+	if t.consumed.Enabled(ctx) {
+		t.consumed.AddSet(ctx, 1, c.metricSet(a.dest, nil))
+	}
 
 	err := error(noReturn{}) // of a panic or runtime.Goexit, which go on their way
 	defer func() { c.end(ctx, span, &a, start, err) }()
@@ -80,20 +86,26 @@ func (c *consumer) attempt(d *messaging.Delivery) attempt {
 	return a
 }
 
-// consumerContext is the context that a process span starts in: the caller's,
-// with what else the propagator knows about, such as baggage.
-func (t *Telemetry) consumerContext(ctx context.Context, headers map[string]string) context.Context {
+// consumerContext returns the span context in headers, and the context that a
+// process span starts in: the caller's, with what else the propagator knows
+// about, such as baggage.
+func (t *Telemetry) consumerContext(ctx context.Context, headers map[string]string) (context.Context, trace.SpanContext) {
 	if len(headers) == 0 {
-		return ctx
+		return ctx, trace.SpanContext{}
 	}
-	extracted := t.propagator.Extract(ctx, propagation.MapCarrier(headers))
-	if t.parentChild {
-		return extracted
+	ambient := trace.SpanFromContext(ctx)
+	if ambient.SpanContext().IsValid() { // or it could not be told from what the headers say
+		ctx = trace.ContextWithSpanContext(ctx, trace.SpanContext{})
 	}
-	return trace.ContextWithSpan(extracted, trace.SpanFromContext(ctx))
+	ctx = t.propagator.Extract(ctx, propagation.MapCarrier(headers))
+	sent := trace.SpanContextFromContext(ctx)
+	if t.parentChild && sent.IsValid() {
+		return ctx, sent
+	}
+	return trace.ContextWithSpan(ctx, ambient), sent
 }
 
-// processOptions are for a span that starts in t.consumerContext(ctx, ...).
+// processOptions are for a span whose caller's context is ctx.
 func (t *Telemetry) processOptions(ctx context.Context, a *attempt, start time.Time) []trace.SpanStartOption {
 	attrs := t.spanAttrs(a, semconv.MessagingOperationTypeProcess, "process")
 	attrs = append(attrs, AttemptKey.Int(a.number))
@@ -125,8 +137,9 @@ func (c *consumer) end(ctx context.Context, span trace.Span, a *attempt, start t
 	fail(span, err)
 	span.End(trace.WithTimestamp(now))
 
-	attrs := withError(c.metricAttrs(t.attrsOf("process"), a.dest), err)
-	t.processing.RecordSet(ctx, now.Sub(start).Seconds(), attribute.NewSet(attrs...))
+	if t.processing.Enabled(ctx) {
+		t.processing.RecordSet(ctx, now.Sub(start).Seconds(), c.metricSet(a.dest, err))
+	}
 	if c.source.AutoAck {
 		return
 	}
@@ -166,8 +179,15 @@ func (t *Telemetry) attrsOf(operation string) []attribute.KeyValue {
 	return append(attrs, semconv.MessagingOperationName(operation))
 }
 
-func (c *consumer) metricAttrs(attrs []attribute.KeyValue, dest destination) []attribute.KeyValue {
-	attrs = dest.metricAttrs(attrs)
+func (c *consumer) metricSet(dest destination, err error) attribute.Set {
+	if err == nil && dest.address == c.source.Address {
+		return c.done
+	}
+	return attribute.NewSet(withError(c.metricAttrs(dest), err)...)
+}
+
+func (c *consumer) metricAttrs(dest destination) []attribute.KeyValue {
+	attrs := dest.metricAttrs(c.telemetry.attrsOf("process"))
 	if c.source.Group != "" {
 		attrs = append(attrs, semconv.MessagingConsumerGroupName(c.source.Group))
 	}

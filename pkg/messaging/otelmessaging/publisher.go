@@ -145,9 +145,13 @@ func (t *Telemetry) inject(ctx context.Context, msgs []*messaging.Message) []*me
 }
 
 func (t *Telemetry) recordSend(ctx context.Context, dest destination, messages int, took time.Duration, err error) {
-	duration := dest.metricAttrs(t.attrs(semconv.MessagingOperationTypeSend, "send"))
-	t.operations.RecordSet(ctx, took.Seconds(), attribute.NewSet(withError(duration, err)...))
-
+	if t.operations.Enabled(ctx) {
+		attrs := dest.metricAttrs(t.attrs(semconv.MessagingOperationTypeSend, "send"))
+		t.operations.RecordSet(ctx, took.Seconds(), attribute.NewSet(withError(attrs, err)...))
+	}
+	if !t.sent.Enabled(ctx) {
+		return
+	}
 	attrs := dest.metricAttrs(t.attrsOf("send"))
 	for class, n := range failures(err, messages) {
 		t.sent.AddSet(ctx, int64(n), attribute.NewSet(append(slices.Clip(attrs), class)...))
