@@ -366,6 +366,52 @@ func TestBrokerThatCannotBeReached(t *testing.T) {
 	}
 }
 
+// Whatever is wrong with a start, nothing that a program writes has the
+// password in it, not even with --verbose.
+func TestNoStartShowsThePassword(t *testing.T) {
+	t.Parallel()
+	const secret = "s3cr3t-w0rd"
+	node := rabbitmqtest.SharedNode(t)
+	file := filepath.Join(t.TempDir(), "url")
+	if err := os.WriteFile(file, []byte("amqp://guest:"+secret+"@"+node.Addr()+"/"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	urls := []string{
+		"amqp://guest:" + secret + "@" + node.Addr() + "/",          // wrong password
+		"amqp://guest:" + secret + "@" + node.Addr() + "/no-such",   // and a virtual host that is not there
+		"amqp://user:" + secret + "@127.0.0.1:1/",                   // nobody there
+		"amqp://user:" + secret + "@127.0.0.1:1,127.0.0.1:2/",       // on any of them
+		"amqp://user:" + secret + "@no-such-host.invalid/",          // no such name
+		"amqps://user:" + secret + "@" + node.Addr() + "/",          // no TLS there
+		"amqps://user:" + secret + "@127.0.0.1:1/?cacertfile=/none", // no such file
+		"amqp://user:" + secret + "@127.0.0.1:1/?colour=red",        // no such parameter
+		"amqp://user:" + secret + "@127.0.0.1:x/",                   // no port
+		"amqp://user:" + secret + "/#?@127.0.0.1:1/",                // not escaped
+		"amqp://user:%zz" + secret + "@127.0.0.1:1/",                // badly escaped
+		"ampq://user:" + secret + "@127.0.0.1:1/",                   // misspelt
+		"user:" + secret + "@127.0.0.1:1",                           // no scheme
+	}
+	var all []*process
+	for _, name := range []string{"producer", "consumer", "hello"} {
+		for _, url := range urls {
+			all = append(all, app(t, url, name, "--verbose"), app(t, "", name, "--verbose", "--url", url))
+		}
+		fromFile := command(t, "", name, "--verbose")
+		fromFile.Env = append(fromFile.Env, "MESSAGING_URL_FILE="+file)
+		all = append(all, start(t, fromFile, io.Discard))
+		all = append(all, app(t, "", name, "--uri", urls[0]), app(t, "", name, "--queue", urls[0]+"\n"), app(t, "", name, "--work", urls[0]))
+	}
+	for _, p := range all {
+		<-p.done
+		if p.cmd.ProcessState.ExitCode() == cli.StatusOK {
+			t.Errorf("%q ended well", p.cmd.Args)
+		}
+		if text := p.stdout.String() + p.stderr.String(); text == "" || strings.Contains(text, secret) {
+			t.Errorf("%q wrote %q", p.cmd.Args, text)
+		}
+	}
+}
+
 func TestWrongPassword(t *testing.T) {
 	t.Parallel()
 	url := strings.Replace(rabbitmqtest.SharedNode(t).URL(), "guest:guest@", "guest:secret@", 1)

@@ -36,7 +36,7 @@ func newAuthority(t *testing.T, name string) *authority {
 }
 
 // sign makes a certificate for name; without a parent, one that signs others.
-func (a *authority) sign(name string, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
+func (a *authority) sign(name string, parent *x509.Certificate, parentKey *ecdsa.PrivateKey, set ...func(*x509.Certificate)) (*x509.Certificate, *ecdsa.PrivateKey) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		a.t.Fatal(err)
@@ -49,6 +49,9 @@ func (a *authority) sign(name string, parent *x509.Certificate, parentKey *ecdsa
 		NotBefore:    time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	for _, f := range set {
+		f(c)
 	}
 	if parent == nil {
 		c.IsCA, c.BasicConstraintsValid, parent, parentKey = true, true, c, key
@@ -140,6 +143,82 @@ ssl_options.fail_if_no_peer_cert = true
 		}
 		if took := time.Since(start); took > 3*time.Second {
 			t.Errorf("%s: took %s", name, took)
+		}
+		noPassword(t, err)
+	}
+}
+
+// TestTLSServerCertificates: what is wrong with the server's side ends the
+// attempt at once, before a password is sent, and the error says what it is
+// and where.
+func TestTLSServerCertificates(t *testing.T) {
+	t.Parallel()
+	ours := newAuthority(t, "ours")
+	ours.sign("right", ours.cert, ours.key)
+	ours.sign("expired", ours.cert, ours.key, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
+	ours.sign("early", ours.cert, ours.key, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) })
+	ours.sign("rabbit.example", ours.cert, ours.key, func(c *x509.Certificate) { c.IPAddresses = nil })
+	ours.sign("not for servers", ours.cert, ours.key, func(c *x509.Certificate) {
+		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	})
+	for name, c := range map[string]struct {
+		cert string
+		most uint16 // the newest version that the server speaks
+		want string
+	}{
+		"expired":     {"expired", tls.VersionTLS13, "certificate has expired"},
+		"early":       {"early", tls.VersionTLS13, "not yet valid"},
+		"wrong name":  {"rabbit.example", tls.VersionTLS13, "cannot validate certificate for 127.0.0.1"},
+		"wrong usage": {"not for servers", tls.VersionTLS13, "incompatible key usage"},
+		"TLS 1.1":     {"right", tls.VersionTLS11, "protocol version not supported"},
+	} {
+		addr, received := tlsServer(t, ours, c.cert, c.most)
+		_, err := Open(t.Context(), "amqps://guest:s3cret@"+addr+"?cacertfile="+url.QueryEscape(ours.file("ours.crt")))
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), addr) {
+			t.Errorf("%s: %v; want %q and %s", name, err, c.want, addr)
+		}
+		noPassword(t, err)
+		if n := next(t, received, "the server"); n != 0 {
+			t.Errorf("%s: the server was sent %d bytes", name, n)
+		}
+	}
+}
+
+// tlsServer takes one connection with a certificate, and tells how many bytes
+// it was sent through it.
+func tlsServer(t *testing.T, a *authority, cert string, newest uint16) (addr string, received <-chan int) {
+	t.Helper()
+	pair, err := tls.LoadX509KeyPair(a.file(cert+".crt"), a.file(cert+".key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
+		Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS10, MaxVersion: newest,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	bytes := make(chan int, 1)
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return // closed
+		}
+		defer conn.Close()
+		n, _ := conn.Read(make([]byte, 100)) // the handshake comes first, and fails
+		bytes <- n
+	}()
+	return l.Addr().String(), bytes
+}
+
+// TestTLSCannotBeSwitchedOff: no parameter of the URL leaves out the check of
+// the server's certificate.
+func TestTLSCannotBeSwitchedOff(t *testing.T) {
+	for _, query := range []string{"verify=verify_none", "insecure=true", "insecure_skip_verify=true", "InsecureSkipVerify=1", "server_name_indication=disable"} {
+		_, err := Open(t.Context(), "amqps://u:s3cret@127.0.0.1:1?"+query)
+		if err == nil || !strings.Contains(err.Error(), "unknown parameter") {
+			t.Errorf("%s: %v", query, err)
 		}
 		noPassword(t, err)
 	}

@@ -134,7 +134,10 @@ func run(ctx context.Context, cmd *urfave.Command) error {
 		return cli.Usagef("consumer takes options only, and %d other arguments were given", n)
 	}
 	opts := options(cmd)
-	url := cmd.String("url")
+	url, err := cli.URL(cmd)
+	if err != nil {
+		return err
+	}
 	if err := opts.Validate(); err != nil {
 		return err
 	}

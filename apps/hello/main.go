@@ -59,7 +59,10 @@ func flags() []urfave.Flag {
 }
 
 func run(ctx context.Context, cmd *urfave.Command) error {
-	url := cmd.String("url")
+	url, err := cli.URL(cmd)
+	if err != nil {
+		return err
+	}
 	d := demo{
 		queue:   cmd.String("queue"),
 		texts:   cmd.Args().Slice(),

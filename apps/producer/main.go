@@ -115,7 +115,10 @@ func run(ctx context.Context, cmd *urfave.Command) error {
 		Quiet:       cmd.Bool("quiet"),
 		Bar:         terminal(os.Stderr),
 	}
-	url := cmd.String("url")
+	url, err := cli.URL(cmd)
+	if err != nil {
+		return err
+	}
 	if err := opts.Validate(); err != nil {
 		return err
 	}

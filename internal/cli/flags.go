@@ -29,7 +29,8 @@ func URLFlag(value, shownDefault string) urfave.Flag {
 	return &urfave.StringFlag{
 		Name: "url", Category: CategoryBroker, Value: value, DefaultText: shownDefault,
 		Sources: urfave.EnvVars("MESSAGING_URL"),
-		Usage:   "the broker's `URL`; in the environment a password stays out of the list of processes",
+		Usage: "the broker's `URL`; in the environment a password stays out of the list of processes, and so it does " +
+			"in a file that MESSAGING_URL_FILE names",
 	}
 }
 
