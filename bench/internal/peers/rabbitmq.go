@@ -89,6 +89,8 @@ func (r *RabbitMQ) withQueue(right func(found int) bool, f func(queue string) er
 
 var classic = amqp.Table{"x-queue-type": "classic"}
 
+const messageID = "0191b3c4-5d6e-7f80-9a0b-1c2d3e4f5061"
+
 // fill puts n persistent messages into the queue. They have what all peers
 // understand: the ID as a property and in Watermill's header.
 func (r *RabbitMQ) fill(ctx context.Context, queue string, n int, body []byte) (err error) {
@@ -97,11 +99,10 @@ func (r *RabbitMQ) fill(ctx context.Context, queue string, n int, body []byte) (
 }
 
 func (r *RabbitMQ) publishAll(ctx context.Context, queue string, n int, body []byte) error {
-	const id = "0191b3c4-5d6e-7f80-9a0b-1c2d3e4f5061"
 	m := amqp.Publishing{
-		MessageId:    id,
+		MessageId:    messageID,
 		DeliveryMode: amqp.Persistent,
-		Headers:      amqp.Table{wamqp.DefaultMessageUUIDHeaderKey: id},
+		Headers:      amqp.Table{wamqp.DefaultMessageUUIDHeaderKey: messageID},
 		Body:         body,
 	}
 	const window = 2000

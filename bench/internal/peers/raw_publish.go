@@ -2,21 +2,26 @@ package peers
 
 import (
 	"context"
+	"errors"
+	"strconv"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/warrenmq/warren/adapters/rabbitmq"
 	"github.com/warrenmq/warren/bench/internal/measure"
 )
 
 // rawPublisher is amqp091-go as an expert writes it: channels that are opened
 // once, in confirm mode, with deferred confirmations.
 type rawPublisher struct {
-	conn     *amqp.Connection
-	channels []*amqp.Channel
-	queue    string
-	message  amqp.Publishing
-	publish  func(ctx context.Context, r *rawPublisher, n int) error
+	conn      *amqp.Connection
+	channels  []*amqp.Channel
+	queue     string
+	mandatory bool
+	message   amqp.Publishing
+	publish   func(ctx context.Context, r *rawPublisher, n int) error
 }
 
 func openRaw(channels int, publish func(ctx context.Context, r *rawPublisher, n int) error) OpenPublisher {
@@ -42,6 +47,32 @@ func openRaw(channels int, publish func(ctx context.Context, r *rawPublisher, n 
 		}
 		return r, nil
 	}
+}
+
+// SameMessage is a raw publisher of what warren sends: with an ID, the headers
+// for Watermill and of the time, and mandatory, so that the broker says where
+// no queue is. What remains between the two is what the code costs.
+func SameMessage(raw OpenPublisher) OpenPublisher {
+	return func(ctx context.Context, url, queue string, body []byte) (Publisher, error) {
+		p, err := raw(ctx, url, queue, body)
+		if err != nil {
+			return nil, err
+		}
+		sent, err := rabbitmq.Marshaler{}.Marshal(warrenMessage(body))
+		if err != nil {
+			return nil, errors.Join(err, p.Close())
+		}
+		r := p.(*rawPublisher)
+		r.message, r.mandatory = sent, true
+		return r, nil
+	}
+}
+
+// warrenMessage is what the adapter gives to its marshaler.
+func warrenMessage(body []byte) *message.Message {
+	m := message.NewMessage(messageID, body)
+	m.Metadata.Set(rabbitmq.MetadataTime, strconv.FormatInt(time.Now().UnixMilli(), 10))
+	return m
 }
 
 // RawBatches publishes batches: all of a batch without waiting, then all its
@@ -111,7 +142,7 @@ func RawEach(goroutines, channels int, calls *measure.Calls) OpenPublisher {
 }
 
 func (r *rawPublisher) send(ctx context.Context, ch *amqp.Channel) (*amqp.DeferredConfirmation, error) {
-	return ch.PublishWithDeferredConfirmWithContext(ctx, "", r.queue, false, false, r.message)
+	return ch.PublishWithDeferredConfirmWithContext(ctx, "", r.queue, r.mandatory, false, r.message)
 }
 
 func (r *rawPublisher) Publish(ctx context.Context, n int) error { return r.publish(ctx, r, n) }

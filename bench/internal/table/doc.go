@@ -14,6 +14,7 @@ import (
 const (
 	Warren           = "warren"
 	Raw              = "raw"              // amqp091-go
+	RawSame          = "raw-same-message" // the same, sending what warren sends
 	RawWindow        = "raw-window"       // the same, not waiting for a batch to end
 	RawShared        = "raw-shared"       // the same, all goroutines on one channel
 	RawAckEach       = "raw-ack-each"     // the same, acknowledging each message
@@ -32,6 +33,7 @@ const (
 // What a contender does less than warren.
 const (
 	noRouted = "does not notice a missing queue"
+	plain    = "does not notice a missing queue; no ID, time or headers"
 	noBatch  = "no caller learns when its own messages are stored"
 	noAck    = "no acknowledgement, no redelivery"
 	noBroker = "no acknowledgement, no redelivery, no copy, no names: the limit"

@@ -38,9 +38,9 @@ func TestQuickHasTheWantedRatiosAndNothingElse(t *testing.T) {
 
 // peersOf are all contenders of the rows that are compared with others.
 var peersOf = map[string][]string{
-	"rabbitmq-publish-batch": {"raw", "raw-window", "watermill-amqp"},
-	"rabbitmq-publish-64":    {"raw", "raw-shared", "watermill-amqp", "wagslane-go-rabbitmq", "rabbitpubsub"},
-	"rabbitmq-publish-1":     {"raw", "watermill-amqp", "watermill-amqp-default", "wagslane-go-rabbitmq", "rabbitpubsub"},
+	"rabbitmq-publish-batch": {"raw", "raw-same-message", "raw-window", "watermill-amqp"},
+	"rabbitmq-publish-64":    {"raw", "raw-same-message", "raw-shared", "watermill-amqp", "wagslane-go-rabbitmq", "rabbitpubsub"},
+	"rabbitmq-publish-1":     {"raw", "raw-same-message", "watermill-amqp", "watermill-amqp-default", "wagslane-go-rabbitmq", "rabbitpubsub"},
 	"rabbitmq-consume-1":     {"raw-ack-each", "raw-ack-multiple", "watermill-amqp", "wagslane-go-rabbitmq", "rabbitpubsub"},
 	"rabbitmq-consume-8":     {"raw", "watermill-amqp", "wagslane-go-rabbitmq", "rabbitpubsub"},
 	"memory-1-1":             {"gochannel", "mempubsub", "nats", "mutex-queue", "channel"},
