@@ -71,3 +71,60 @@ func publishN(b *testing.B, p messaging.Publisher, to messaging.Address, body []
 		n -= len(msgs)
 	}
 }
+
+// BenchmarkWaiting publishes and gets one message of a queue in which so many
+// others wait.
+func BenchmarkWaiting(b *testing.B) {
+	for _, waiting := range []int{0, 1_000_000} {
+		b.Run(fmt.Sprint(waiting), func(b *testing.B) {
+			broker := memory.New()
+			if err := broker.Declare(b.Context(), messaging.QueueSpec{Name: work.Name()}); err != nil {
+				b.Fatal(err)
+			}
+			body := make([]byte, 256)
+			publishN(b, broker, work, body, waiting, 1000)
+			b.ReportAllocs()
+			for b.Loop() {
+				publishN(b, broker, work, body, 1, 1)
+				if p, err := broker.Get(b.Context(), messaging.Source{Address: work}); err != nil || p.Settle(nil) != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkQueues publishes to so many queues in turns, each of which has a
+// subscription.
+func BenchmarkQueues(b *testing.B) {
+	for _, queues := range []int{1, 1000} {
+		b.Run(fmt.Sprint(queues), func(b *testing.B) { throughQueues(b, queues) })
+	}
+}
+
+func throughQueues(b *testing.B, queues int) {
+	broker := memory.New()
+	var handled atomic.Int64
+	done := make(chan struct{})
+	handle := func(context.Context, *messaging.Delivery) error {
+		if handled.Add(1) == int64(b.N) {
+			close(done)
+		}
+		return nil
+	}
+	to := make([]messaging.Address, queues)
+	for i := range to {
+		to[i] = messaging.Queue(fmt.Sprint("q", i))
+		if err := broker.Declare(b.Context(), messaging.QueueSpec{Name: to[i].Name()}); err != nil {
+			b.Fatal(err)
+		}
+		defer begin(b, broker, messaging.Source{Address: to[i]}, handle)()
+	}
+	body := make([]byte, 256)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		publishN(b, broker, to[i/100%queues], body, 1, 1) // a hundred messages to each
+	}
+	<-done
+}

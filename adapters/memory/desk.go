@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -75,7 +76,7 @@ func (t *tray) add(e *entry) {
 func (c *consumer) clear() []*entry {
 	c.desk.mu.Lock()
 	defer c.desk.mu.Unlock()
-	all := append(c.desk.work[c.desk.next:], c.tray.dealt...)
+	all := slices.Concat(c.desk.work[c.desk.next:], c.tray.dealt)
 	c.desk.work, c.desk.next = nil, 0
 	c.tray.dealt = nil
 	c.tray.some.Store(false)
