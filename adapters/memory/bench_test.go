@@ -113,12 +113,13 @@ func throughQueues(b *testing.B, queues int) {
 		return nil
 	}
 	to := make([]messaging.Address, queues)
+	var ends []func()
 	for i := range to {
 		to[i] = messaging.Queue(fmt.Sprint("q", i))
 		if err := broker.Declare(b.Context(), messaging.QueueSpec{Name: to[i].Name()}); err != nil {
 			b.Fatal(err)
 		}
-		defer begin(b, broker, messaging.Source{Address: to[i]}, handle)()
+		ends = append(ends, begin(b, broker, messaging.Source{Address: to[i]}, handle))
 	}
 	body := make([]byte, 256)
 	b.ReportAllocs()
@@ -127,4 +128,8 @@ func throughQueues(b *testing.B, queues int) {
 		publishN(b, broker, to[i/100%queues], body, 1, 1) // a hundred messages to each
 	}
 	<-done
+	b.StopTimer()
+	for _, end := range ends {
+		end()
+	}
 }

@@ -44,6 +44,11 @@
 //	Delete                           a queue or topic is gone
 //	Inject                           a message that no warren Publish made
 //
+// # Speed
+//
+// A publisher that is far ahead of a queue's consumers lets other goroutines
+// run, and does not wait. See docs/adr/0006-speed-of-the-memory-adapter.md.
+//
 // # Time
 //
 // Delays, retries and TTLs are exact, and all waiting is on channels and
