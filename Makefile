@@ -85,6 +85,18 @@ chaos-short: ## Every kind of fault with smaller numbers (3 minutes)
 	@internal/tools/install.sh rabbitmq
 	@go run ./internal/tools/chaos -short
 
+# How long each fuzz test runs.
+FUZZTIME ?= 1m
+
+.PHONY: fuzz
+fuzz: ## Each fuzz test for FUZZTIME (1m); what fails is kept in testdata/fuzz, and run by make test
+	@grep -rl --include='*_test.go' '^func Fuzz' . | grep -v '^./bench/' | sort | while read -r file; do \
+		for name in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file"); do \
+			echo "$$(dirname "$$file") $$name"; \
+			go test "$$(dirname "$$file")" -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME); \
+		done; \
+	done
+
 .PHONY: rabbitmq-install
 rabbitmq-install: ## Install RabbitMQ (Debian, Ubuntu)
 	@internal/tools/install.sh rabbitmq
