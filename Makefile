@@ -85,6 +85,11 @@ chaos-short: ## Every kind of fault with smaller numbers (3 minutes)
 	@internal/tools/install.sh rabbitmq
 	@go run ./internal/tools/chaos -short
 
+.PHONY: soak
+soak: ## A million messages and ten thousand subscriptions on each broker: nothing may grow
+	@internal/tools/install.sh rabbitmq
+	@go run ./internal/tools/soak
+
 # How long each fuzz test runs.
 FUZZTIME ?= 1m
 
