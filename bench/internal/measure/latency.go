@@ -44,16 +44,25 @@ func (r *Rounds) Quantile(q float64) time.Duration {
 	return time.Duration(Median(each))
 }
 
+// count is the median of the rounds' numbers.
+func (r *Rounds) count() float64 {
+	var each []float64
+	for _, c := range r.Each {
+		each = append(each, float64(c.Count()))
+	}
+	return Median(each)
+}
+
 // Measure finds the top rate, and then measures at the shares of it.
 func (l Latency) Measure(ctx context.Context, progress func(what string)) (LatencyResult, error) {
 	result := LatencyResult{Latency: l}
-	for _, w := range l.Ways {
-		progress("latency, top rate of " + w.Name)
-		calls, err := w.Paced(ctx, 0, l.Round)
-		if err != nil {
-			return result, fmt.Errorf("latency, top rate of %s: %w", w.Name, err)
-		}
-		rate := float64(calls.Count()) / l.Round.Seconds()
+	progress("latency, top rate")
+	free, err := l.at(ctx, 0)
+	if err != nil {
+		return result, fmt.Errorf("latency, top rate: %w", err)
+	}
+	for _, way := range free {
+		rate := way.count() / l.Round.Seconds()
 		if result.Top == 0 || rate < result.Top {
 			result.Top = rate
 		}

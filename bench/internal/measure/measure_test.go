@@ -100,3 +100,40 @@ func TestQuantile(t *testing.T) {
 		t.Errorf("p99 of 1 to 1000 ms is %v", got)
 	}
 }
+
+func TestLatencyIsMeasuredAtSharesOfTheLowestTopRate(t *testing.T) {
+	var rates []float64
+	way := func(name string, tops ...int) measure.Way {
+		return measure.Way{Name: name, Paced: func(_ context.Context, rate float64, length time.Duration) (*measure.Calls, error) {
+			calls := measure.NewCalls()
+			n := int(rate * length.Seconds())
+			if rate == 0 {
+				n, tops = tops[0], tops[1:]
+			} else {
+				rates = append(rates, rate)
+			}
+			for range n {
+				calls.Record(time.Millisecond)
+			}
+			return calls, nil
+		}}
+	}
+	l := measure.Latency{
+		Shares: []float64{0.1, 0.5}, Rounds: 3, Round: time.Second,
+		Ways: []measure.Way{way("fast", 9000, 8000, 7000), way("slow", 4000, 10, 5000)}, // 10 is a hiccup
+	}
+	r, err := l.Measure(t.Context(), func(string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Top != 4000 {
+		t.Errorf("the top rate is %v, want 4000: the median of the slower one", r.Top)
+	}
+	want := []float64{400, 400, 400, 400, 400, 400, 2000, 2000, 2000, 2000, 2000, 2000}
+	if !slices.Equal(rates, want) {
+		t.Errorf("messages were sent at the rates %v, want %v", rates, want)
+	}
+	if got := r.Rounds[0][1].Quantile(0.5); got != time.Millisecond {
+		t.Errorf("p50 is %v, want 1ms", got)
+	}
+}

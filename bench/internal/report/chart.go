@@ -148,7 +148,7 @@ type commas struct{ plot.Ticker }
 func (c commas) Ticks(least, most float64) []plot.Tick {
 	ticks := c.Ticker.Ticks(least, most)
 	for i, t := range ticks {
-		if t.Label != "" && t.Value >= 1 {
+		if t.Label != "" && (t.Value >= 1 || t.Value == 0) {
 			ticks[i].Label = Count(t.Value)
 		}
 	}

@@ -110,10 +110,10 @@ func (r Report) drawLatency(path string) error {
 	}
 	var series []line
 	for w, way := range l.Latency.Ways {
-		for _, q := range Quantiles {
+		for _, q := range quantiles {
 			s := line{name: fmt.Sprintf("%s, p%v", way.Name, 100*q)}
 			for share := range places {
-				s.y = append(s.y, millis(l.Rounds[share][w].All.Quantile(q)))
+				s.y = append(s.y, millis(quantile(l.Rounds[share][w], q)))
 			}
 			series = append(series, s)
 		}
@@ -121,8 +121,17 @@ func (r Report) drawLatency(path string) error {
 	return lines(path, "Latency from due to handled", "share of the top rate", "milliseconds", places, series)
 }
 
-// Quantiles are those of the latency that are shown.
-var Quantiles = []float64{0.5, 0.99, 0.999}
+// quantile is the median of the rounds' where a round has enough messages to
+// tell.
+func quantile(r *measure.Rounds, q float64) time.Duration {
+	if q > 0.99 {
+		return r.All.Quantile(q)
+	}
+	return r.Quantile(q)
+}
+
+// quantiles are those of the latency that are shown.
+var quantiles = []float64{0.5, 0.99, 0.999}
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
