@@ -1,86 +1,15 @@
 package chaos
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"os/exec"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"time"
 
-	"github.com/warrenmq/warren/internal/child"
 	"github.com/warrenmq/warren/pkg/messaging"
 )
-
-// app is one of the programs, running.
-type app struct {
-	*child.Process
-	t     *trial
-	cmd   *exec.Cmd
-	stdin io.WriteCloser
-}
-
-// start runs a program on a broker. Each line that it prints goes to line,
-// from one goroutine.
-func (t *trial) start(url, name string, line func(string), args ...string) (*app, error) {
-	path, err := t.rig.App(t.ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	a := &app{t: t, cmd: exec.Command(path, args...)}
-	a.cmd.Env = append(os.Environ(), "MESSAGING_URL="+url)
-	a.cmd.Stdout, a.cmd.Stderr = &lines{each: line}, &t.log
-	if a.stdin, err = a.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	if a.Process, err = child.Start(a.cmd, false); err != nil {
-		return nil, err
-	}
-	t.cleanup(a.kill)
-	return a, nil
-}
-
-// kill ends the program as kill -9 does, unless it has ended.
-func (a *app) kill() {
-	a.Signal(syscall.SIGKILL)
-	<-a.Done
-}
-
-// terminate asks the program to end, and returns its exit status.
-func (a *app) terminate() (int, error) {
-	a.Signal(syscall.SIGTERM)
-	select {
-	case <-a.Done:
-		return a.cmd.ProcessState.ExitCode(), nil
-	case <-a.t.ctx.Done():
-		return 0, context.Cause(a.t.ctx)
-	}
-}
-
-// lines is a writer that passes on whole lines, without their ends.
-type lines struct {
-	each func(string)
-	rest []byte
-}
-
-// Write implements [io.Writer].
-func (l *lines) Write(p []byte) (int, error) {
-	l.rest = append(l.rest, p...)
-	for {
-		line, rest, found := bytes.Cut(l.rest, []byte("\n"))
-		if !found {
-			return len(p), nil
-		}
-		l.each(string(line))
-		l.rest = rest
-	}
-}
 
 // quoted returns what stands between quotes in a line of a program, and
 // whether it begins as it should.
@@ -268,56 +197,4 @@ func sigterm(t *trial) error {
 	status, err := stays.terminate()
 	t.expect(status == 0, "the consumer ended with status %d", status)
 	return err
-}
-
-// drain: handlers that run when their subscription is told to end have the
-// time that they need, and what they did is settled.
-func drain(t *trial) error {
-	node, err := t.rig.Node(t.ctx)
-	if err != nil {
-		return err
-	}
-	b, err := t.open(node.URL())
-	if err != nil {
-		return err
-	}
-	for range t.times {
-		if err := t.drainOnce(b); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (t *trial) drainOnce(b messaging.Broker) error {
-	const handlers, need = 8, 2 * time.Second
-	q, err := t.declare(b)
-	if err != nil {
-		return err
-	}
-	me := t.ledger.publisher()
-	l := t.newLoad(b, b, q, spec{})
-	if err := l.send(t.ledger.next(me, 5*handlers)); err != nil {
-		return err
-	}
-	ctx, stop := context.WithCancel(t.ctx)
-	defer stop()
-	var running sync.WaitGroup
-	var number atomic.Int64 // handlers that run at once are in no order
-	running.Add(handlers)
-	go func() { running.Wait(); stop() }() // it ends with the eighth handler
-	began := time.Now()
-	err = b.Subscribe(ctx, messaging.Source{Address: q, Concurrency: handlers},
-		func(_ context.Context, d *messaging.Delivery) error {
-			t.ledger.delivered(int(number.Add(1)), d)
-			running.Done()
-			time.Sleep(need)
-			return nil
-		})
-	t.took("ended within", time.Since(began))
-	if err != nil {
-		return err
-	}
-	l.consume(1) // the others
-	return l.finish()
 }

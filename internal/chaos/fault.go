@@ -15,6 +15,7 @@ type Fault struct {
 	Times int    // how often it is done in a full run
 	Short int    // and in a short one
 	Once  bool   // a message may not be delivered twice either
+	Order bool   // nor after a later one: nothing goes back to the queue or is sent again
 	Apart bool   // in a process of its own, beside the others: it takes long and measures memory
 
 	inject func(*trial) error
@@ -22,10 +23,13 @@ type Fault struct {
 
 // May says what the fault may do to a message.
 func (f Fault) May() string {
-	if f.Once {
-		return "no loss, no duplicates"
+	switch {
+	case f.Order:
+		return "nothing"
+	case f.Once:
+		return "reorder"
 	}
-	return "no loss, duplicates"
+	return "duplicate, reorder"
 }
 
 // Result is what the books of a fault say when it is over.
@@ -46,7 +50,7 @@ func Line(f Fault, r Result) string {
 	if !r.Held() {
 		verdict = "FAILED"
 	}
-	line := fmt.Sprintf("%-6s %-18s %s; may: %s; confirmed %d, delivered %d, lost %d, phantom %d, duplicated %d, out of order %d; %s",
+	line := fmt.Sprintf("%-6s %-18s %s; may %s; confirmed %d, delivered %d, lost %d, phantom %d, duplicated %d, out of order %d; %s",
 		verdict, f.Name, f.What, f.May(), r.Confirmed, r.Delivered, r.Lost, r.Phantom, r.Duplicated, r.Disordered, r.Took.Round(100*time.Millisecond))
 	if len(r.Figures) > 0 {
 		line += "; " + strings.Join(r.Figures, ", ")

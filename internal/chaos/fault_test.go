@@ -39,6 +39,12 @@ func TestRunFailsWhereItShould(t *testing.T) {
 			t.ledger.delivered(0, &messaging.Delivery{Message: *msgs[0]})
 		}
 	}
+	reorder := func(t *trial) {
+		msgs := t.ledger.next(t.ledger.publisher(), 2)
+		t.ledger.book(msgs, nil)
+		deliver(t.ledger, 0, msgs[1])
+		deliver(t.ledger, 0, msgs[0])
+	}
 	for name, test := range map[string]struct {
 		fault Fault
 		held  bool
@@ -47,6 +53,8 @@ func TestRunFailsWhereItShould(t *testing.T) {
 		"well":             {Fault{inject: func(t *trial) error { send(t, 1); return nil }}, true},
 		"twice":            {Fault{inject: func(t *trial) error { send(t, 2); return nil }}, true},
 		"twice, once only": {Fault{Once: true, inject: func(t *trial) error { send(t, 2); return nil }}, false},
+		"in order":         {Fault{Order: true, inject: func(t *trial) error { reorder(t); return nil }}, false},
+		"in any order":     {Fault{inject: func(t *trial) error { reorder(t); return nil }}, true},
 		"lost":             {Fault{inject: func(t *trial) error { send(t, 0); return nil }}, false},
 		"an error":         {Fault{inject: func(t *trial) error { send(t, 1); return errors.New("no") }}, false},
 		"unexpected":       {Fault{inject: func(t *trial) error { send(t, 1); t.wrong("no"); return nil }}, false},

@@ -40,16 +40,16 @@ func Programme() []Fault {
 		{Kind: 5, Name: "half-open", Times: 6, Short: 3, inject: halfOpen,
 			What: "packets vanish, both ways and each way, while the connection stays open"},
 
-		{Kind: 6, Name: "memory-alarm", Times: 5, Short: 2, Once: true, inject: alarm("memory"),
+		{Kind: 6, Name: "memory-alarm", Times: 5, Short: 2, Once: true, Order: true, inject: alarm("memory"),
 			What: "the broker is short of memory and blocks publishers"},
-		{Kind: 6, Name: "disk-alarm", Times: 5, Short: 2, Once: true, inject: alarm("disk"),
+		{Kind: 6, Name: "disk-alarm", Times: 5, Short: 2, Once: true, Order: true, inject: alarm("disk"),
 			What: "the broker is short of disk space and blocks publishers"},
 
 		{Kind: 7, Name: "full-queue", Times: 1000, Short: 200, Once: true, inject: fullQueue,
 			What: "a queue of 50 messages that rejects more"},
 		{Kind: 7, Name: "delivery-limit", Times: 1, Short: 1, inject: deliveryLimit,
 			What: "connections break while a message is handled, until its queue's delivery limit of 3"},
-		{Kind: 7, Name: "too-large", Times: 50, Short: 10, Once: true, inject: tooLarge,
+		{Kind: 7, Name: "too-large", Times: 50, Short: 10, Once: true, Order: true, inject: tooLarge,
 			What: "one message over the size limit among good ones"},
 
 		{Kind: 8, Name: "kill-consumer", Times: 30, Short: 6, inject: killConsumer,
