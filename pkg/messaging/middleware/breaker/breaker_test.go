@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,12 +29,12 @@ func TestMessagesWaitWhileEverythingFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const all = 50
 		back := time.Now().Add(time.Hour)
-		tried, handled := 0, 0
+		var tried, handled atomic.Int64 // by four workers
 		h := func(context.Context, *messaging.Delivery) error {
-			if tried++; time.Now().Before(back) {
+			if tried.Add(1); time.Now().Before(back) {
 				return errDown
 			}
-			handled++
+			handled.Add(1)
 			return nil
 		}
 		src := messaging.Source{Concurrency: 4, Retry: messaging.Retry{MaxAttempts: 100}}
@@ -43,11 +44,11 @@ func TestMessagesWaitWhileEverythingFails(t *testing.T) {
 				handlertest.Publish(t, b, work, &messaging.Message{})
 			}
 			handlertest.Handled(t, b)
-			if n := len(b.DeadLetters(work)); n != 0 || handled != all {
-				t.Errorf("%d handled, %d dead letters; want all %d handled", handled, n, all)
+			if n := len(b.DeadLetters(work)); n != 0 || handled.Load() != all {
+				t.Errorf("%d handled, %d dead letters; want all %d handled", handled.Load(), n, all)
 			}
 		})
-		if failed := tried - all; failed < 30 || failed > 100 {
+		if failed := tried.Load() - all; failed < 30 || failed > 100 {
 			t.Errorf("tried %d times in vain in an hour, want about one a minute", failed)
 		}
 	})
