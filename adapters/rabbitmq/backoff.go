@@ -17,10 +17,11 @@ func backoff(attempt int, first, most time.Duration) time.Duration {
 	return wait/2 + rand.N(wait/2+1)
 }
 
-// The waits before connecting or subscribing again.
+// The waits before connecting or subscribing again. The longest is such that
+// everything is back within five seconds of the broker's return.
 const (
 	reconnectFirst = 100 * time.Millisecond
-	reconnectMost  = 10 * time.Second
+	reconnectMost  = 4 * time.Second
 )
 
 // pause waits, and says whether ctx lived on.

@@ -11,7 +11,7 @@ const (
 	mostGoroutines = 10               // more than at the beginning of the absence
 	mostMemory     = 4 << 20          // bytes of live heap more than then
 	resumeWithin   = 5 * time.Second  // of the broker's return
-	attemptEvery   = 5 * time.Second  // at the least, once the wait between attempts has grown
+	attemptEvery   = 2 * time.Second  // at the least, once the wait between attempts has grown
 	growing        = 30 * time.Second // attempts more than that are made while it grows
 )
 

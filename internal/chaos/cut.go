@@ -5,13 +5,18 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"time"
 
 	"github.com/warrenmq/warren/adapters/rabbitmq"
 	"github.com/warrenmq/warren/internal/rabbitmqtest"
 )
 
 // cutters is how many connections are cut side by side.
-const cutters = 8
+const cutters = 32
+
+// steady is more than a subscription must have lived for its loss to be
+// answered at once. After a shorter life it waits, longer each time.
+const steady = 1100 * time.Millisecond
 
 // directions are those in which a byte can be the last.
 var directions = []rabbitmqtest.Direction{rabbitmqtest.ToBroker, rabbitmqtest.ToClient}
@@ -51,6 +56,7 @@ func (t *trial) everyOffset(start func() (exchange func(rabbitmqtest.Direction, 
 // cutPublish: wherever the connection is cut, Publish returns nil in the end,
 // and the message is there.
 func cutPublish(t *trial) error {
+	t.ledger.even = true
 	node, err := t.rig.Node(t.ctx)
 	if err != nil {
 		return err
@@ -92,6 +98,7 @@ func cutPublish(t *trial) error {
 // cutDeliver: wherever the connection is cut, the message is handled, and
 // after its acknowledgement has arrived, not again.
 func cutDeliver(t *trial) error {
+	t.ledger.even = true
 	node, err := t.rig.Node(t.ctx)
 	if err != nil {
 		return err
@@ -107,6 +114,9 @@ func cutDeliver(t *trial) error {
 		}
 		l, me := t.newLoad(direct, direct, c.queue, spec{}), t.ledger.publisher()
 		return func(d rabbitmqtest.Direction, offset int) (bool, error) {
+			if err := t.pause(steady); err != nil {
+				return false, err
+			}
 			before := c.proxy.Cuts()
 			c.proxy.CutAfter(offset, d)
 			msgs := t.ledger.next(me, 1)
@@ -172,6 +182,9 @@ func (t *trial) cutRandomly(name string, proxy *rabbitmqtest.Proxy, from, to *ra
 		}
 		length := proxy.Passed(d) - before
 		for range t.times / 4 {
+			if err := t.pause(steady); err != nil {
+				return err
+			}
 			before := proxy.Cuts()
 			proxy.CutAfter(random.IntN(length), d)
 			if err := hundred(); err != nil {

@@ -16,6 +16,7 @@ import (
 // send, what its publisher was told, and how often it was delivered.
 type ledger struct {
 	name string // begins every ID, so that messages of other faults are strangers
+	even bool   // every message is as long as every other
 
 	mu      sync.Mutex
 	changed chan struct{} // closed with each entry
@@ -51,7 +52,10 @@ func newLedger(name string) *ledger {
 // filler makes bodies differ in length, the longest about a kilobyte.
 const filler = "the quick brown fox jumps over the lazy dog, again and again; "
 
-func bodyOf(id string, seq int) string {
+func (l *ledger) bodyOf(id string, seq int) string {
+	if l.even {
+		seq = 1
+	}
 	return id + ":" + strings.Repeat(filler, seq%17)
 }
 
@@ -68,7 +72,7 @@ func (l *ledger) next(publisher, n int) []*messaging.Message {
 	msgs := make([]*messaging.Message, n)
 	for i := range msgs {
 		id, seq := l.enter(publisher)
-		msgs[i] = &messaging.Message{ID: id, Body: []byte(bodyOf(id, seq))}
+		msgs[i] = &messaging.Message{ID: id, Body: []byte(l.bodyOf(id, seq))}
 	}
 	return msgs
 }
@@ -78,7 +82,7 @@ func (l *ledger) enter(publisher int) (id string, seq int) {
 	defer l.mu.Unlock()
 	seq = len(l.books[publisher])
 	l.books[publisher] = append(l.books[publisher], entry{})
-	return fmt.Sprintf("%s-%d-%d", l.name, publisher, seq), seq
+	return fmt.Sprintf("%s-%03d-%06d", l.name, publisher, seq), seq
 }
 
 // book enters what Publish returned for msgs.
@@ -167,7 +171,7 @@ func (l *ledger) parse(id string) (publisher, seq int, ok bool) {
 // delivered enters a delivery to one of the consumers.
 func (l *ledger) delivered(consumer int, d *messaging.Delivery) {
 	_, seq, _ := l.parse(d.ID)
-	l.receive(consumer, d.ID, d.Redelivered, string(d.Body) == bodyOf(d.ID, seq))
+	l.receive(consumer, d.ID, d.Redelivered, string(d.Body) == l.bodyOf(d.ID, seq))
 }
 
 // receive is delivered for who checked the body.

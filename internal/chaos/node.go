@@ -107,7 +107,8 @@ func channelErrors(t *trial) error {
 }
 
 // cancelConsumers: a queue whose process crashed is started again by the
-// broker, which tells its consumers that they are cancelled.
+// broker, which tells its consumers that they are cancelled. It does so five
+// times in ten seconds, and then leaves the queue dead.
 func cancelConsumers(t *trial) error {
 	node, err := t.rig.Node(t.ctx)
 	if err != nil {

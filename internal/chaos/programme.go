@@ -23,7 +23,7 @@ func Programme() []Fault {
 			What: "the broker closes all connections"},
 		{Kind: 3, Name: "channel-error", Times: 20, Short: 5, inject: channelErrors,
 			What: "the broker closes all channels for an error on them"},
-		{Kind: 3, Name: "cancel", Times: 10, Short: 3, inject: cancelConsumers,
+		{Kind: 3, Name: "cancel", Times: 4, Short: 3, inject: cancelConsumers,
 			What: "the queue's process crashes and the broker cancels its consumers"},
 		{Kind: 3, Name: "delete-queue", Times: 10, Short: 3, inject: deleteQueue,
 			What: "the queue, empty, is deleted under its consumers"},
@@ -34,7 +34,7 @@ func Programme() []Fault {
 			What: "cut at every byte of one publish and its confirm"},
 		{Kind: 4, Name: "cut-deliver", Times: 1, Short: 1, inject: cutDeliver,
 			What: "cut at every byte of one delivery and its acknowledgement"},
-		{Kind: 4, Name: "cut-hundred", Times: 200, Short: 40, inject: cutHundred,
+		{Kind: 4, Name: "cut-hundred", Times: 100, Short: 16, inject: cutHundred,
 			What: "cut at a random byte of the publishing, and of the consuming, of a hundred messages"},
 
 		{Kind: 5, Name: "half-open", Times: 6, Short: 3, inject: halfOpen,
