@@ -33,7 +33,7 @@ func TestLedgerFindsEverything(t *testing.T) {
 	deliver(l, 0, msgs[2])                                                // in order
 	deliver(l, 0, msgs[4])                                                // unconfirmed may come
 	deliver(l, 0, msgs[5])                                                // what was refused may not
-	deliver(l, 0, &messaging.Message{ID: "test-000-000006"})                     // nobody sent it
+	deliver(l, 0, &messaging.Message{ID: "test-000-000006"})              // nobody sent it
 	deliver(l, 0, &messaging.Message{ID: "other-0-0"})                    // nobody here
 	deliver(l, 0, &messaging.Message{})                                   // nobody at all
 	deliver(l, 0, &messaging.Message{ID: msgs[3].ID, Body: []byte("no")}) // not what was sent
