@@ -47,7 +47,7 @@
 // # Speed
 //
 // A publisher that is far ahead of a queue's consumers lets other goroutines
-// run, and does not wait. See docs/adr/0006-speed-of-the-memory-adapter.md.
+// run, and does not wait. See docs/adr/0007-speed-of-the-memory-adapter.md.
 //
 // # Time
 //

@@ -322,8 +322,8 @@ func TestBodyMayChangeAfterGivingUp(t *testing.T) {
 	q := declare(t, b)
 	publish(t, b, q, &messaging.Message{})
 	proxy.Blackhole(rabbitmqtest.ToBroker, true)
-	body := slices.Repeat([]byte("original"), 2<<20) // more than the network buffers
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	body := slices.Repeat([]byte("original"), 2<<20)               // more than the network buffers
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // enough to begin with it
 	defer cancel()
 	if err := b.Publish(ctx, q, &messaging.Message{ID: "big", Body: body}); !errors.Is(err, messaging.ErrUnconfirmed) {
 		t.Fatal(err)

@@ -112,7 +112,7 @@ func (r *run) drain(cancelHandlers func()) error {
 	r.releaseWaiting()
 	if !waitFor(idle, r.Source.ShutdownTimeout, r.Cut) {
 		cancelHandlers()
-		if !waitFor(idle, timeoutGrace, r.Cut) && !(r.isCut() && waitFor(idle, cutGrace, nil)) {
+		if !waitFor(idle, timeoutGrace, r.Cut) && (!r.isCut() || !waitFor(idle, cutGrace, nil)) {
 			r.abandon()
 			r.releaseWaiting() // what came in while the intake was ending
 		}
