@@ -76,10 +76,11 @@ func TestHealth(t *testing.T) {
 	if h.Since.Before(before) {
 		t.Errorf("after the loss: %s", h)
 	}
-	logged(t, log, "level=WARN", `msg="lost the connection to RabbitMQ, connecting again"`, "role=publish", "attempt=1", "wait=0s")
-	healthy(t, b, "connecting", func(messaging.Health) bool {
-		return strings.Contains(log.String(), `msg="cannot connect to RabbitMQ, trying on"`)
+	healthy(t, b, "connecting", func(messaging.Health) bool { // both connections have found out
+		return strings.Contains(log.String(), `connecting again" role=publish`) &&
+			strings.Contains(log.String(), `msg="cannot connect to RabbitMQ, trying on"`)
 	})
+	logged(t, log, "level=WARN", `msg="lost the connection to RabbitMQ, connecting again"`, "role=publish", "attempt=1", "wait=0s")
 	logged(t, log, "level=WARN", `msg="cannot connect to RabbitMQ, trying on"`, "connection refused", "attempt=2", "wait=")
 
 	again := time.Now()
