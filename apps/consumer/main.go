@@ -99,6 +99,7 @@ func flags() []urfave.Flag {
 		},
 		cli.QuietFlag(),
 		cli.VerboseFlag(),
+		cli.HealthcheckFlag(),
 	}
 }
 

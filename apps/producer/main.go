@@ -91,6 +91,7 @@ func flags() []urfave.Flag {
 		},
 		cli.QuietFlag(),
 		cli.VerboseFlag(),
+		cli.HealthcheckFlag(),
 	}
 }
 

@@ -42,10 +42,19 @@ func run(ctx context.Context, cmd *urfave.Command, args []string) int {
 	cmd.ExitErrHandler = func(context.Context, *urfave.Command, error) {} // shown below
 	cmd.OnUsageError = func(_ context.Context, _ *urfave.Command, err error, _ bool) error { return err }
 
+	cmd.Flags = append(cmd.Flags, completionFlag())
+	cmd.EnableShellCompletion = asksForCompletion(args) // else the word "completion" would be a command
+
 	started := false
 	action := cmd.Action
 	cmd.Action = func(ctx context.Context, cmd *urfave.Command) error {
 		started = true
+		switch {
+		case cmd.IsSet(completionName):
+			return printCompletion(ctx, cmd, cmd.String(completionName))
+		case cmd.IsSet(healthcheckName):
+			return healthcheck(ctx, cmd.String(healthcheckName))
+		}
 		return action(ctx, cmd)
 	}
 	err := cmd.Run(ctx, args)
