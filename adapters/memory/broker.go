@@ -12,7 +12,7 @@ import (
 )
 
 // Broker is a message broker in this process. It implements
-// [messaging.Broker] and [messaging.Getter].
+// [messaging.Broker], [messaging.Getter] and [messaging.Watcher].
 type Broker struct {
 	settings
 	start time.Time // zero of the clock that queues count in
@@ -40,13 +40,15 @@ type Broker struct {
 	drained    chan struct{} // closed when closing and the last subscription has ended
 	cut        chan struct{} // closed when Close has run out of time
 	attached   atomic.Int64  // subscriptions that are attached to their queue
+	health     messaging.Changes
 	idle       idlers
 	stock      stock
 }
 
 var (
-	_ messaging.Broker = (*Broker)(nil)
-	_ messaging.Getter = (*Broker)(nil)
+	_ messaging.Broker  = (*Broker)(nil)
+	_ messaging.Getter  = (*Broker)(nil)
+	_ messaging.Watcher = (*Broker)(nil)
 )
 
 func init() { messaging.Register("memory", open) }
@@ -95,6 +97,9 @@ func (b *Broker) Health() messaging.Health {
 	return h
 }
 
+// HealthChanged implements [messaging.Watcher].
+func (b *Broker) HealthChanged() <-chan struct{} { return b.health.Next() }
+
 // now is the time on the clock that queues count in.
 func (b *Broker) now() time.Duration { return time.Since(b.start) }
 
@@ -121,4 +126,5 @@ func (b *Broker) remove(q *queue) {
 func (b *Broker) notify() {
 	close(b.changed)
 	b.changed = make(chan struct{})
+	b.health.Notify()
 }

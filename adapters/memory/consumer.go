@@ -22,7 +22,7 @@ type consumer struct {
 func (q *queue) attach(c *consumer) {
 	c.attached = true
 	q.consumers = append(q.consumers, c)
-	q.b.attached.Add(1)
+	q.b.countAttached(1)
 	q.offer(c)
 	q.dispatch()
 }
@@ -68,7 +68,13 @@ func (q *queue) loseConsumers(why error) {
 func (q *queue) leaveTurns(c *consumer) {
 	c.attached = false
 	q.turns.remove(c)
-	q.b.attached.Add(-1)
+	q.b.countAttached(-1)
+}
+
+// countAttached adds n to the subscriptions that Health counts.
+func (b *Broker) countAttached(n int64) {
+	b.attached.Add(n)
+	b.health.Notify()
 }
 
 // offer gives c its turn, once, where it can take a message.

@@ -30,6 +30,7 @@ type Broker struct {
 
 	active    atomic.Int64          // subscriptions that are active at the broker
 	lastError atomic.Pointer[error] // the last trouble with a connection or a subscription
+	health    messaging.Changes
 
 	mu        sync.Mutex
 	consumes  *link                // nil until something is consumed or asked
@@ -54,8 +55,9 @@ type Broker struct {
 }
 
 var (
-	_ messaging.Broker = (*Broker)(nil)
-	_ messaging.Getter = (*Broker)(nil)
+	_ messaging.Broker  = (*Broker)(nil)
+	_ messaging.Getter  = (*Broker)(nil)
+	_ messaging.Watcher = (*Broker)(nil)
 )
 
 func newBroker(c *config, g *generation) *Broker {
@@ -102,6 +104,7 @@ func (b *Broker) consumeLink() *link {
 	defer b.mu.Unlock()
 	if b.consumes == nil {
 		b.consumes = newLink(b, roleConsume, nil, b.restoreExclusives)
+		b.health.Notify() // it is not connected yet
 	}
 	return b.consumes
 }
@@ -197,6 +200,15 @@ func (g *generation) awaitLoss(ctx context.Context, cut <-chan struct{}) error {
 
 // note keeps an error for Health.
 func (b *Broker) note(err error) { b.lastError.Store(&err) }
+
+// countActive adds n to the subscriptions that Health counts.
+func (b *Broker) countActive(n int64) {
+	b.active.Add(n)
+	b.health.Notify()
+}
+
+// HealthChanged implements [messaging.Watcher].
+func (b *Broker) HealthChanged() <-chan struct{} { return b.health.Next() }
 
 // Health implements [messaging.Broker]. The Broker is connected when all
 // connections that it needs are.

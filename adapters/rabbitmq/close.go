@@ -16,6 +16,7 @@ func (b *Broker) Close(ctx context.Context) error {
 		b.mu.Lock()
 		b.closing, b.closingAt = true, time.Now()
 		b.mu.Unlock()
+		b.health.Notify()
 		b.stopIntake()
 		go b.shutDown()
 	})

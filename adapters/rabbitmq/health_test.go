@@ -125,6 +125,86 @@ func TestHealth(t *testing.T) {
 	logged(t, log, "level=WARN", `msg="lost a subscription, resuming it"`, "address="+q.String(), "the broker cancelled the consumer", "attempt=", "wait=")
 }
 
+// TestWatch: what happens to a node is told while it happens.
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	node := rabbitmqtest.NewNode(t, rabbitmqtest.Options{})
+	b := openAt(t, node.URL())
+	q := declare(t, b)
+	sub := subscribe(t, b, messaging.Source{Address: q}, collect(make(chan messaging.Delivery, 1000)))
+	told := make(chan messaging.Health)
+	go func() {
+		defer close(told)
+		for h := range messaging.Watch(t.Context(), b) {
+			select {
+			case told <- h:
+			case <-t.Context().Done():
+			}
+		}
+	}()
+	until := func(what string, is func(h messaging.Health) bool) {
+		t.Helper()
+		var last messaging.Health
+		timeout := time.After(testPatience)
+		for {
+			select {
+			case h := <-told:
+				if last = h; is(h) {
+					return
+				}
+			case <-timeout:
+				t.Fatalf("Watch does not tell %s; the last was %s, and Health says %s", what, last, b.Health())
+			}
+		}
+	}
+	connected := func(h messaging.Health) bool {
+		return h.State == messaging.Connected && h.Subscriptions == 1 && !h.Blocked
+	}
+	until("that it is connected", connected)
+
+	restarted := make(chan error, 1)
+	go func() { restarted <- node.Restart(t.Context()) }()
+	until("that the node is gone", func(h messaging.Health) bool { return h.State == messaging.Connecting && h.Subscriptions == 0 })
+	until("that the node is back", connected)
+	if err := <-restarted; err != nil {
+		t.Fatal(err)
+	}
+	sub.waitReady()
+
+	if err := node.SetMemoryAlarm(true); err != nil {
+		t.Fatal(err)
+	}
+	trying := make(chan struct{})
+	go func() { // the broker says that it blocks to who publishes
+		defer close(trying)
+		ctx, cancel := context.WithTimeout(t.Context(), testPatience)
+		defer cancel()
+		_ = b.Publish(ctx, q, texts("m", 100)...)
+	}()
+	until("that publishers are blocked", func(h messaging.Health) bool {
+		return h.Blocked && strings.Contains(h.BlockedReason, "memory")
+	})
+	if err := node.SetMemoryAlarm(false); err != nil {
+		t.Fatal(err)
+	}
+	until("that they are no longer", connected)
+	<-trying
+
+	closed := time.Now()
+	if _, err := node.CloseConnections(); err != nil {
+		t.Fatal(err)
+	}
+	until("that there are new connections", func(h messaging.Health) bool { return connected(h) && h.Since.After(closed) })
+
+	if err := b.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	until("that it is closed", func(h messaging.Health) bool { return h.State == messaging.Closed })
+	if h, more := <-told; more {
+		t.Errorf("after closed, Watch told %s", h)
+	}
+}
+
 // TestCleanRunLogsNothingToWorryAbout: nothing above INFO where nothing went
 // wrong, on either adapter, and no password.
 func TestCleanRunLogsNothingToWorryAbout(t *testing.T) {

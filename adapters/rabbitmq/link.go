@@ -16,6 +16,7 @@ type link struct {
 	role    string                  // "publish" or "consume"
 	restore func(*generation) error // makes what went with the old connection, before the new one is used
 	note    func(error)             // keeps the last trouble for Health
+	notify  func()                  // says that health has changed
 	cut     <-chan struct{}         // closed when nothing is waited for any more
 
 	stop context.CancelFunc
@@ -36,7 +37,7 @@ type link struct {
 func newLink(b *Broker, role string, g *generation, restore func(*generation) error) *link {
 	ctx, stop := context.WithCancel(context.Background())
 	l := &link{
-		cfg: b.cfg, role: role, restore: restore, note: b.note, cut: b.cut, stop: stop,
+		cfg: b.cfg, role: role, restore: restore, note: b.note, notify: b.health.Notify, cut: b.cut, stop: stop,
 		done:    make(chan struct{}),
 		changed: make(chan struct{}),
 		health:  messaging.Health{State: messaging.Connecting, Since: time.Now()},
@@ -120,6 +121,7 @@ func (l *link) change(set func()) {
 	set()
 	close(l.changed)
 	l.changed = make(chan struct{})
+	l.notify()
 }
 
 func (l *link) enter(g *generation) {
@@ -180,6 +182,7 @@ func (l *link) blocked(b *block) {
 	} else {
 		l.cfg.log.Info("RabbitMQ no longer blocks publishers", "role", l.role)
 	}
+	l.notify()
 }
 
 func (l *link) ended() {

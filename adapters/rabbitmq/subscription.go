@@ -209,7 +209,7 @@ func (s *subscription) set(c *consumer) {
 func (s *subscription) enter(c *consumer) {
 	s.reported = ""
 	s.set(c)
-	s.b.active.Add(1)
+	s.b.countActive(1)
 	s.b.cfg.log.Info("subscribed", "queue", s.queue, "consumer", c.tag)
 	if s.src.Ready != nil {
 		s.src.Ready()
@@ -219,7 +219,7 @@ func (s *subscription) enter(c *consumer) {
 // leave gives up a consumer that was lost. Its messages come again.
 func (s *subscription) leave(c *consumer) {
 	s.set(nil)
-	s.b.active.Add(-1)
+	s.b.countActive(-1)
 	s.discard(c)
 }
 
@@ -263,7 +263,7 @@ var (
 // were not started, and when the handlers have ended, everything that they
 // settled is settled at the broker, which its last answer proves.
 func (s *subscription) farewell(c *consumer) error {
-	defer s.b.active.Add(-1)
+	defer s.b.countActive(-1)
 	heard := s.within(c.cancel)
 	<-s.handled
 	s.moves.Wait()

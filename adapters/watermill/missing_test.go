@@ -32,6 +32,8 @@ var missingOnAMQP = map[string]string{
 	"T2":                       noTopics,
 	"T3":                       noTopics,
 	"S5_close_while_away":      "as P5_returns_when_ctx_ends",
+	"H1_watch_connection":      "Watermill has no way to ask whether a Pub/Sub is connected",
+	"H1_watch_blocked":         "as H1_watch_connection",
 	"Declare":                  noManager,
 }
 
@@ -74,19 +76,23 @@ var missingOnGoChannel = func() map[string]string {
 		"S3":                       everybody,
 		"S4":                       everybody,
 		"S5_close_while_away":      noFaults,
+		"H1_watch_connection":      noFaults,
+		"H1_watch_blocked":         noFaults,
 		"Declare":                  noManager,
 	}
 }()
 
 var missingOnBothWays = map[string]string{
-	"P7":                 "Publish says ErrBlocked; Health cannot know",
-	"C1_get":             "a queue that does not exist is declared by the subscription",
-	"C8_lost_connection": "it may come again to the subscription whose one handler is still busy with it",
-	"C8_late_verdict":    "as C8_lost_connection",
-	"C11_nothing_unsent": "Watermill does not say when a subscription has resumed, and the case waits for that",
-	"C12":                "a subscription resumes; Watermill does not say when",
-	"T1":                 noTopics,
-	"T2":                 noTopics,
-	"T3":                 noTopics,
-	"Declare_exclusive":  "as C1_get: who asks for the queue at another Broker declares it there",
+	"P7":                  "Publish says ErrBlocked; Health cannot know",
+	"C1_get":              "a queue that does not exist is declared by the subscription",
+	"C8_lost_connection":  "it may come again to the subscription whose one handler is still busy with it",
+	"C8_late_verdict":     "as C8_lost_connection",
+	"C11_nothing_unsent":  "Watermill does not say when a subscription has resumed, and the case waits for that",
+	"C12":                 "a subscription resumes; Watermill does not say when",
+	"T1":                  noTopics,
+	"T2":                  noTopics,
+	"T3":                  noTopics,
+	"H1_watch_connection": "Watermill has no way to ask whether a Pub/Sub is connected",
+	"H1_watch_blocked":    "as H1_watch_connection",
+	"Declare_exclusive":   "as C1_get: who asks for the queue at another Broker declares it there",
 }

@@ -49,5 +49,6 @@ func MissingFaults() map[string]string {
 	if os.Getenv(EnvURL) == "" {
 		return nil
 	}
-	return map[string]string{"P7": EnvURL + " is set, and an alarm can be raised on a node of our own only"}
+	const why = EnvURL + " is set, and an alarm can be raised on a node of our own only"
+	return map[string]string{"P7": why, "H1_watch_blocked": why}
 }

@@ -60,6 +60,12 @@
 // nothing of it is left running. [Broker] Close does the same for everything
 // that was opened (S5).
 //
+// # State
+//
+// [Broker] Health says at any time, for next to nothing, whether the broker is
+// connected, whether it accepts messages, and how many subscriptions are
+// active. [Watch] is a loop over it that runs each time something changes (H1).
+//
 // # Errors
 //
 // Failures wrap one of the sentinels ErrClosed, ErrUnroutable, ErrRejected,
@@ -81,6 +87,7 @@
 //   - [Decide] says what an error means at an attempt; Workers passes the
 //     [Decision] to Job.Settle, and the adapter carries it out.
 //   - [DeadLetterHeaders] says why a message was given up.
+//   - [Changes] makes the Broker a [Watcher].
 //
 // Then a test of a few lines runs the executable contract against it: see
 // package messagingtest.

@@ -157,6 +157,9 @@ func declareAutoDelete(e *env) error {
 	if _, err := e.b.Inspect(e.ctx, q); err != nil {
 		return fmt.Errorf("one of two consumers left: %w", err)
 	}
+	if h := e.b.Health(); h.LastError != nil { // the other may have declared it again
+		return fmt.Errorf("one of two consumers left, and Health says %s", h)
+	}
 	if err := consumers[1].stop(); err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@
 //	}
 //
 // Cases are named after the rules: P for publishing, C for consuming, T for
-// topics, S for stopping; those of the properties that a queue is declared with,
+// topics, S for stopping, H for Health; those of the properties that a queue is declared with,
 // in [messaging.QueueSpec], are named Declare. A case waits for events and never
 // sleeps to see what happens, so that a slow machine makes it slow and not
 // wrong.
@@ -84,7 +84,7 @@ type Case struct {
 // Cases returns all cases in the order of the rules.
 func Cases() []Case {
 	var all []Case
-	for _, part := range [][]Case{publishing, consuming, verdicts, pulling, timing, topics, edges, stopping, declaring} {
+	for _, part := range [][]Case{publishing, consuming, verdicts, pulling, timing, topics, edges, stopping, watching, declaring} {
 		all = append(all, part...)
 	}
 	return all

@@ -28,6 +28,7 @@ type wrong struct {
 	subscribe subscribeFunc
 	declare   func(ctx context.Context, right messaging.Broker, q messaging.QueueSpec) error
 	bind      func(ctx context.Context, right messaging.Broker, from messaging.Source) error
+	health    func(messaging.Health) messaging.Health
 }
 
 type (
@@ -61,6 +62,14 @@ func (w wrong) Bind(ctx context.Context, from messaging.Source) error {
 		return w.Broker.Bind(ctx, from)
 	}
 	return w.bind(ctx, w.Broker, from)
+}
+
+func (w wrong) Health() messaging.Health {
+	h := w.Broker.Health()
+	if w.health != nil {
+		h = w.health(h)
+	}
+	return h
 }
 
 // sending publishes other messages than it was given. They are copies.
@@ -293,6 +302,11 @@ var wrongAdapters = []struct {
 	{"forgets MaxLength", "Declare_drop_oldest", declaring(func(q *messaging.QueueSpec) { q.MaxLength, q.Overflow = 0, 0 })},
 	{"forgets SingleActive", "Declare_single_active", declaring(func(q *messaging.QueueSpec) { q.SingleActive = false })},
 	{"forgets AutoDelete", "Declare_auto_delete", declaring(func(q *messaging.QueueSpec) { q.AutoDelete = false })},
+
+	{"always says that it is connected", "H1_watch_connection", wrong{health: func(h messaging.Health) messaging.Health {
+		h.State = messaging.Connected
+		return h
+	}}},
 }
 
 func deliversTheCallersOwn() wrong {
@@ -400,7 +414,7 @@ func TestEveryRuleHasACaseAndAWrongAdapter(t *testing.T) {
 		}
 		names[c.Name] = true
 	}
-	for prefix, n := range map[string]int{"P": 11, "C": 14, "T": 3, "S": 5} {
+	for prefix, n := range map[string]int{"P": 11, "C": 14, "T": 3, "S": 5, "H": 1} {
 		for i := 1; i <= n; i++ {
 			if rule := fmt.Sprint(prefix, i); !rules[rule] {
 				t.Errorf("rule %s has no case", rule)
