@@ -75,6 +75,11 @@ bench-test: $(GOLANGCI) ## The tests and linters of bench, which is a module of 
 	@cd bench && go mod tidy -diff && go vet ./... && go test -count=1 ./...
 	@cd bench && $(CURDIR)/$(GOLANGCI) run ./...
 
+.PHONY: docs-check
+docs-check: ## Run every command, program and block of README.md and docs, and follow their links
+	@internal/tools/install.sh rabbitmq pika
+	@go run ./internal/tools/docscheck
+
 .PHONY: chaos
 chaos: ## Break nodes, clusters, networks and programs under load, and count (15 minutes)
 	@internal/tools/install.sh rabbitmq

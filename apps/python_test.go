@@ -6,35 +6,24 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/warrenmq/warren/internal/cli"
 	"github.com/warrenmq/warren/internal/cli/clitest"
+	"github.com/warrenmq/warren/internal/pika"
 	"github.com/warrenmq/warren/internal/rabbitmqtest"
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
-// interpreter is a Python that has pika: Debian's package serves Debian's own
-// Python only, which need not be the first in PATH. It is empty where there is
-// none.
-var interpreter = sync.OnceValue(func() string {
-	for _, candidate := range []string{"/usr/bin/python3", "python3"} {
-		if exec.Command(candidate, "-c", "import pika").Run() == nil {
-			return candidate
-		}
-	}
-	return ""
-})
-
 // python starts one of the tutorial's programs.
 func python(t *testing.T, program, url, queue string, args ...string) *process {
 	t.Helper()
-	if interpreter() == "" {
-		t.Fatal("Python with pika is needed for the tutorial's programs: sudo apt-get install python3-pika (elsewhere: pip install pika)")
+	interpreter, err := pika.Interpreter()
+	if err != nil {
+		t.Fatal(err)
 	}
 	file := filepath.Join("testdata", "python", program)
-	cmd := exec.Command(interpreter(), append([]string{file, url, queue}, args...)...)
+	cmd := exec.Command(interpreter, append([]string{file, url, queue}, args...)...)
 	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
 	return start(t, cmd, io.Discard)
 }

@@ -1,9 +1,10 @@
 """get.py on a queue that somebody else declares. python3 passive.py [URL [QUEUE]]"""
+import os
 import sys
 
 import pika
 
-url = sys.argv[1] if len(sys.argv) > 1 else 'amqp://guest:guest@localhost:5672/'
+url = sys.argv[1] if len(sys.argv) > 1 else os.environ.get('MESSAGING_URL', 'amqp://guest:guest@localhost:5672/')
 queue = sys.argv[2] if len(sys.argv) > 2 else 'hello'
 
 connection = pika.BlockingConnection(pika.URLParameters(url))
