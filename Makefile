@@ -5,8 +5,12 @@ MAKEFLAGS += --no-print-directory
 
 GOLANGCI_VERSION := v2.15.0
 GOVULNCHECK_VERSION := v1.9.0
+ACTIONLINT_VERSION := v1.7.12
+GORELEASER_VERSION := v2.15.1
 # The version is in the path, so that a new one is installed.
 GOLANGCI := .tools/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
+ACTIONLINT := .tools/actionlint-$(ACTIONLINT_VERSION)/actionlint
+GORELEASER := .tools/goreleaser-$(GORELEASER_VERSION)/goreleaser
 
 # A broker that is there already is used as it is, and none is installed.
 BROKER := $(if $(MESSAGING_TEST_URL),,rabbitmq)
@@ -46,6 +50,29 @@ lint: $(GOLANGCI) ## Format, go.mod, vet and golangci-lint (the first run instal
 $(GOLANGCI):
 	@echo 'Installing golangci-lint $(GOLANGCI_VERSION) into .tools, which takes a few minutes.'
 	@GOBIN=$(CURDIR)/$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+.PHONY: packaging-test
+packaging-test: $(ACTIONLINT) $(GOLANGCI) ## Dockerfile, compose.yaml, versions and workflows, without a container engine
+	@internal/tools/install.sh rabbitmq
+	@$(ACTIONLINT)
+	@cd internal/tools/packaging && go mod tidy -diff && go vet ./... && go test -count=1 ./...
+	@cd internal/tools/packaging && $(CURDIR)/$(GOLANGCI) run ./...
+
+$(ACTIONLINT):
+	@GOBIN=$(CURDIR)/$(@D) go install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
+
+.PHONY: release-check
+release-check: $(GORELEASER) ## A release's configuration, and its programs for this machine (installing GoReleaser takes a while)
+	@$(GORELEASER) check
+	@$(GORELEASER) build --snapshot --clean --single-target
+
+.PHONY: release
+release: $(GORELEASER) ## Publish the tag that is checked out, as a draft (what the workflow release does)
+	@$(GORELEASER) release --clean
+
+$(GORELEASER):
+	@echo 'Installing GoReleaser $(GORELEASER_VERSION) into .tools, which takes some minutes.'
+	@GOBIN=$(CURDIR)/$(@D) go install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION)
 
 .PHONY: fmt
 fmt: ## Format the code

@@ -38,7 +38,7 @@ done
 
 if ! command -v apt-get >/dev/null; then
 	printf 'Missing, please install: %s\n' "${advice[@]}" >&2
-	echo 'Without them: `make test-unit` needs no broker, `docker compose up` starts one,' \
+	echo 'Without them: `make test-unit` needs no broker, `docker compose up rabbitmq` starts one,' \
 		'and the tests use the one that MESSAGING_TEST_URL names.' >&2
 	exit 1
 fi

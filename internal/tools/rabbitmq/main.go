@@ -77,7 +77,7 @@ func (s standing) up(ctx context.Context, out io.Writer) error {
 	defer cancel()
 	_, err = rabbitmqtest.Start(ctx, s.opts)
 	if errors.Is(err, rabbitmqtest.ErrNotInstalled) {
-		return errors.New("RabbitMQ is not installed: run `make rabbitmq-install`, or `docker compose up` where there is Docker")
+		return errors.New("RabbitMQ is not installed: run `make rabbitmq-install`, or `docker compose up rabbitmq` where there is Docker")
 	}
 	if err != nil {
 		return err
