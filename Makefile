@@ -107,6 +107,11 @@ docs-check: ## Run every command, program and block of README.md and docs, and f
 	@internal/tools/install.sh rabbitmq pika
 	@go run ./internal/tools/docscheck
 
+.PHONY: readme-pictures
+readme-pictures: ## Record make demo for README.md
+	@$(MAKE) demo >/dev/null # compiles it, which is not what the picture is about
+	@go run ./internal/tools/recording -o docs/images/demo.svg make demo
+
 .PHONY: chaos
 chaos: ## Break nodes, clusters, networks and programs under load, and count (15 minutes)
 	@internal/tools/install.sh rabbitmq

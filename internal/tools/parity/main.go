@@ -1,6 +1,6 @@
 // Command parity runs the conformance suite on every adapter and on several
-// RabbitMQ versions, and writes what it saw to docs/parity.md: rules down,
-// adapters across. Nothing in that page comes from anywhere but the run.
+// RabbitMQ versions, and writes what it saw to docs/parity.md, rules down and
+// adapters across, and the totals to README.md. Nothing there comes from anywhere but the run.
 //
 //	go run ./internal/tools/parity
 package main
@@ -69,7 +69,11 @@ func run() error {
 		}
 		results = append(results, r)
 	}
-	if err := os.WriteFile(page, []byte(render(columns, results, absent)), 0o644); err != nil {
+	text := render(columns, results, absent)
+	if err := os.WriteFile(page, []byte(text), 0o644); err != nil {
+		return err
+	}
+	if err := writeSummary(text); err != nil {
 		return err
 	}
 	fmt.Println("written:", page)
