@@ -125,11 +125,11 @@ func (h *held) settle(verdict error) error {
 
 func (h *held) undecodable(err error) error {
 	if h.src.AutoAck {
-		h.b.cfg.log.Warn("dropping message that cannot be decoded", "id", h.raw.MessageId, "from", h.src.Address, "error", err)
+		h.b.cfg.log.Warn("dropping message that cannot be decoded", "id", h.raw.MessageId, "from", h.src.Address, "error", err, h.job.trace())
 		return h.settle(nil)
 	}
 	h.b.cfg.log.Warn("dead-lettering message that cannot be decoded", "id", h.raw.MessageId, "from", h.src.Address,
-		"to", h.src.Retry.DeadLetter, "error", err)
+		"to", h.src.Retry.DeadLetter, "error", err, h.job.trace())
 	return h.carryOut(messaging.Decision{Action: messaging.DeadLetter, Reason: messaging.ReasonUndecodable, Err: err})
 }
 

@@ -39,13 +39,23 @@ func (j *job) decode(cfg *config, from messaging.Address) error {
 // as it came.
 func (j *job) undecodable(log *slog.Logger, src messaging.Source, err error) {
 	if src.AutoAck {
-		log.Warn("dropping message that cannot be decoded", "id", j.raw.MessageId, "from", src.Address, "error", err)
+		log.Warn("dropping message that cannot be decoded", "id", j.raw.MessageId, "from", src.Address, "error", err, j.trace())
 		j.Settle(messaging.Decision{Action: messaging.Acknowledge})
 		return
 	}
 	log.Warn("dead-lettering message that cannot be decoded", "id", j.raw.MessageId, "from", src.Address,
-		"to", src.Retry.DeadLetter, "error", err)
+		"to", src.Retry.DeadLetter, "error", err, j.trace())
 	j.Settle(messaging.Decision{Action: messaging.DeadLetter, Reason: messaging.ReasonUndecodable, Err: err})
+}
+
+// trace is what a line of the log says of the message's trace, whether it can be
+// decoded or not: the header of W3C Trace Context, if it has one.
+func (j *job) trace() slog.Attr {
+	const traceparent = "traceparent"
+	if v, ok := j.raw.Headers[traceparent].(string); ok {
+		return slog.String(traceparent, v)
+	}
+	return slog.Attr{}
 }
 
 // Settle implements [messaging.Job]. It does not wait for the broker, but with

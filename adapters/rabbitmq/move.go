@@ -41,7 +41,7 @@ func (c *consumer) reportAndPause(j *job, dec messaging.Decision, attempt int, e
 	c.s.b.note(err)
 	if attempt == 0 {
 		c.s.b.cfg.log.Warn("cannot move a message, trying on", "id", j.raw.MessageId, "from", c.s.src.Address,
-			"action", dec.Action.String(), "error", err)
+			"action", dec.Action.String(), "error", err, j.trace())
 	}
 	return pause(c.ctx, backoff(attempt, reconnectFirst, reconnectMost))
 }
@@ -88,7 +88,7 @@ func (b *Broker) place(ctx context.Context, w way, j *job, src messaging.Source,
 		dec = messaging.Decision{Action: messaging.DeadLetter, Reason: messaging.ReasonRejected,
 			Err: fmt.Errorf("it cannot be tried again: %w; %w", err, dec.Err)}
 		b.cfg.log.Warn("dead-lettering message that is too large to be tried again", "id", j.raw.MessageId,
-			"from", src.Address, "to", src.Retry.DeadLetter, "error", dec.Err)
+			"from", src.Address, "to", src.Retry.DeadLetter, "error", dec.Err, j.trace())
 		o = copyOf(j, src, dec)
 		err = checkFrame(&o.publishing, frameSize)
 	}

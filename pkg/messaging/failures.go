@@ -30,7 +30,7 @@ func (f *failures) add(d *Delivery, verdict error) {
 		f.others++
 		return
 	}
-	f.log.Warn("handler failed; the message was acknowledged before", "id", d.ID, "from", d.From, "error", verdict, "others", f.others)
+	f.log.Warn("handler failed; the message was acknowledged before", "id", d.ID, "from", d.From, "error", verdict, "others", f.others, traceOf(d))
 	f.logged, f.others = time.Now(), 0
 }
 

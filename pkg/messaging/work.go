@@ -288,7 +288,7 @@ func (r *run) settle(job Job, d *Delivery, attempt int, verdict error) {
 	}
 	if dec.Action == DeadLetter {
 		r.Log.Warn("dead-lettering message", "id", d.ID, "from", d.From, "to", r.Source.Retry.DeadLetter,
-			"reason", dec.Reason, "attempt", attempt, "error", verdict)
+			"reason", dec.Reason, "attempt", attempt, "error", verdict, traceOf(d))
 	}
 	job.Settle(dec)
 }
@@ -323,8 +323,19 @@ func guard(log *slog.Logger, what string, d *Delivery, f func() error) (err erro
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%s panicked: %v", what, p)
 			log.Error(what+" panicked", "id", d.ID, "from", d.From, "attempt", d.Attempt,
-				"panic", p, "stack", string(debug.Stack()))
+				"panic", p, "stack", string(debug.Stack()), traceOf(d))
 		}
 	}()
 	return f()
+}
+
+// traceOf is what a line about d says of its trace: the header of W3C Trace
+// Context, which is there where the sender traces. Without it, the zero Attr,
+// which handlers leave out.
+func traceOf(d *Delivery) slog.Attr {
+	const traceparent = "traceparent"
+	if v := d.Headers[traceparent]; v != "" {
+		return slog.String(traceparent, v)
+	}
+	return slog.Attr{}
 }
