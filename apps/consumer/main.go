@@ -12,6 +12,7 @@ import (
 	_ "github.com/warrenmq/warren/adapters/rabbitmq"
 	"github.com/warrenmq/warren/internal/cli"
 	"github.com/warrenmq/warren/internal/consumer"
+	"github.com/warrenmq/warren/internal/ops"
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
@@ -55,8 +56,7 @@ func main() {
 
 func flags() []urfave.Flag {
 	topic := cli.TopicFlag()
-	return []urfave.Flag{
-		cli.URLFlag(cli.DefaultURL, "amqp://localhost:5672/, as its user guest"),
+	all := append(cli.URLFlags(cli.DefaultURL, "amqp://localhost:5672/, as its user guest"),
 		cli.QueueFlag("", consumer.DefaultQueue, topic),
 		cli.DeclareFlag(),
 		topic,
@@ -98,9 +98,10 @@ func flags() []urfave.Flag {
 			Usage: "how long running work may go on after CTRL+C",
 		},
 		cli.QuietFlag(),
-		cli.VerboseFlag(),
+		ops.Flag(),
 		cli.HealthcheckFlag(),
-	}
+	)
+	return append(all, cli.LogFlags()...)
 }
 
 func retryFlags() []urfave.Flag {
@@ -142,11 +143,15 @@ func run(ctx context.Context, cmd *urfave.Command) error {
 	if err := opts.Validate(); err != nil {
 		return err
 	}
+	if opts.Mode == consumer.Get && cmd.IsSet("http") {
+		return cli.Usagef("--mode get and --http contradict each other: it takes one message and is gone")
+	}
 	if err := cli.NotInMemory(url); err != nil {
 		return err
 	}
-	cli.Log(os.Stderr, cmd.Bool("verbose"))
-	return cli.WithBroker(ctx, url, connectTimeout, func(broker messaging.Broker) error {
+	program := ops.Program{Command: cmd, URL: url, Connect: connectTimeout, Subscribes: true}
+	return program.Run(ctx, func(o *ops.Ops, broker messaging.Broker) error {
+		opts.Around = o.Handling
 		_, err := consumer.Run(ctx, broker, opts, os.Stdout)
 		return err
 	})

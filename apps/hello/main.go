@@ -43,8 +43,7 @@ func main() {
 }
 
 func flags() []urfave.Flag {
-	return []urfave.Flag{
-		cli.URLFlag("memory://", "memory://"),
+	all := append(cli.URLFlags("memory://", "memory://"),
 		cli.QueueFlag("", "hello in memory, elsewhere one of its own", nil),
 		&urfave.IntFlag{
 			Name: "workers", Category: cli.CategoryMessages, Value: 2, Validator: cli.AtLeast(1),
@@ -54,8 +53,8 @@ func flags() []urfave.Flag {
 			Name: "work", Category: cli.CategoryMessages, Value: 200 * time.Millisecond, Validator: cli.AtLeast(time.Duration(0)),
 			Usage: "work so long for every dot in a text",
 		},
-		cli.VerboseFlag(),
-	}
+	)
+	return append(all, cli.LogFlags()...)
 }
 
 func run(ctx context.Context, cmd *urfave.Command) error {
@@ -75,7 +74,9 @@ func run(ctx context.Context, cmd *urfave.Command) error {
 	if err := d.validate(); err != nil {
 		return err
 	}
-	cli.Log(os.Stderr, cmd.Bool("verbose"))
+	if err := cli.Log(os.Stderr, cmd); err != nil {
+		return err
+	}
 	return cli.WithBroker(ctx, url, connectTimeout, func(broker messaging.Broker) error {
 		return d.run(ctx, broker, os.Stdout)
 	})

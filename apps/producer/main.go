@@ -12,6 +12,7 @@ import (
 
 	_ "github.com/warrenmq/warren/adapters/rabbitmq"
 	"github.com/warrenmq/warren/internal/cli"
+	"github.com/warrenmq/warren/internal/ops"
 	"github.com/warrenmq/warren/internal/producer"
 	"github.com/warrenmq/warren/pkg/messaging"
 )
@@ -52,8 +53,7 @@ func main() {
 
 func flags() []urfave.Flag {
 	topic := cli.TopicFlag()
-	return []urfave.Flag{
-		cli.URLFlag(cli.DefaultURL, "amqp://localhost:5672/, as its user guest"),
+	all := append(cli.URLFlags(cli.DefaultURL, "amqp://localhost:5672/, as its user guest"),
 		cli.QueueFlag("", producer.DefaultQueue, topic),
 		cli.DeclareFlag(),
 		topic,
@@ -90,9 +90,10 @@ func flags() []urfave.Flag {
 			Usage: "drop each message that was not delivered for so long",
 		},
 		cli.QuietFlag(),
-		cli.VerboseFlag(),
+		ops.Flag(),
 		cli.HealthcheckFlag(),
-	}
+	)
+	return append(all, cli.LogFlags()...)
 }
 
 func run(ctx context.Context, cmd *urfave.Command) error {
@@ -126,9 +127,9 @@ func run(ctx context.Context, cmd *urfave.Command) error {
 	if err := cli.NotInMemory(url); err != nil {
 		return err
 	}
-	cli.Log(os.Stderr, cmd.Bool("verbose"))
-	return cli.WithBroker(ctx, url, opts.Timeout, func(broker messaging.Broker) error {
-		_, err := producer.Run(ctx, broker, opts, os.Stdin, os.Stdout)
+	program := ops.Program{Command: cmd, URL: url, Connect: opts.Timeout}
+	return program.Run(ctx, func(o *ops.Ops, broker messaging.Broker) error {
+		_, err := producer.Run(ctx, o.Publishing(broker), opts, os.Stdin, os.Stdout)
 		return err
 	})
 }

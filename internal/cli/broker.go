@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -16,15 +14,6 @@ import (
 // closeTimeout is how long a broker may take to close. All work is done by
 // then, so that it is only the goodbye of the connections.
 const closeTimeout = 5 * time.Second
-
-// Log makes the log go to stderr: warnings only, or everything.
-func Log(stderr io.Writer, verbose bool) {
-	level := slog.LevelWarn
-	if verbose {
-		level = slog.LevelDebug
-	}
-	slog.SetDefault(slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})))
-}
 
 // InMemory says whether a URL names the broker inside this process.
 func InMemory(url string) bool {

@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -125,22 +123,5 @@ func (faster) Declare(context.Context, messaging.QueueSpec) error { return messa
 func TestPrepareQueueWhileSomebodyElseDeclaresIt(t *testing.T) {
 	if err := PrepareQueue(t.Context(), faster{}, "q", DeclareMissing); err != nil {
 		t.Errorf("error is %v; the queue is there, and used as it is", err)
-	}
-}
-
-func TestLog(t *testing.T) {
-	before := slog.Default()
-	t.Cleanup(func() { slog.SetDefault(before) })
-	for verbose, want := range map[bool]bool{false: false, true: true} {
-		var text bytes.Buffer
-		Log(&text, verbose)
-		slog.Info("connected")
-		if got := strings.Contains(text.String(), "connected"); got != want {
-			t.Errorf("verbose %t: information is logged: %t", verbose, got)
-		}
-		slog.Warn("careful")
-		if !strings.Contains(text.String(), "careful") {
-			t.Errorf("verbose %t: a warning is not logged", verbose)
-		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"regexp"
 
@@ -87,9 +88,19 @@ func report(cmd *urfave.Command, err error) int {
 	if err == nil {
 		return StatusOK
 	}
+	if jsonLog.Load() {
+		slog.Error(cmd.Name+" failed", "error", redact(err.Error()))
+		return statusOf(err)
+	}
 	say(cmd.ErrWriter, "%s: %s\n", cmd.Name, redact(err.Error()))
-	if usage := (*UsageError)(nil); errors.As(err, &usage) {
+	if statusOf(err) == StatusUsage {
 		say(cmd.ErrWriter, "%s --help shows the options\n", cmd.Name)
+	}
+	return statusOf(err)
+}
+
+func statusOf(err error) int {
+	if usage := (*UsageError)(nil); errors.As(err, &usage) {
 		return StatusUsage
 	}
 	return StatusFailed

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,12 +22,12 @@ func program(action urfave.ActionFunc) (cmd *urfave.Command, stdout, stderr *byt
 	topic := TopicFlag()
 	return &urfave.Command{
 		Name: "program", Action: action, Writer: stdout, ErrWriter: stderr,
-		Flags: []urfave.Flag{
-			URLFlag(DefaultURL, "localhost"), QueueFlag("hello", "", topic), topic, DeclareFlag(), QuietFlag(), VerboseFlag(),
+		Flags: slices.Concat([]urfave.Flag{
+			QueueFlag("hello", "", topic), topic, DeclareFlag(), QuietFlag(),
 			&urfave.IntFlag{Name: "n", Validator: AtLeast(1)},
 			&urfave.DurationFlag{Name: "d", Validator: Positive},
 			&urfave.StringSliceFlag{Name: "list"},
-		},
+		}, URLFlags(DefaultURL, "localhost"), LogFlags()),
 	}, stdout, stderr
 }
 
@@ -51,6 +52,8 @@ func TestExitStatus(t *testing.T) {
 		{"empty topic", []string{"-t", ""}, nil, StatusUsage, `"" for flag -t: the name is empty`},
 		{"queue with a control character", []string{"--queue", "a\nb"}, nil, StatusUsage, "for flag --queue: the name has a control"},
 		{"overlong queue", []string{"--queue", strings.Repeat("q", 256)}, nil, StatusUsage, "for flag --queue: the name has 256 bytes"},
+		{"unknown format", []string{"--log-format", "xml"}, nil, StatusUsage, "for flag --log-format: must be text or json"},
+		{"unknown level", []string{"--log-level", "WARN+1"}, nil, StatusUsage, "for flag --log-level: must be debug, info, warn or error"},
 		{"unknown way to declare", []string{"--declare", "x"}, nil, StatusUsage, "must be missing, tutorial or never"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -94,7 +97,7 @@ func TestCommandLineWinsOverEnvironment(t *testing.T) {
 			}
 			return nil
 		})
-		cmd.Flags[1] = QueueFlag("", "", cmd.Flags[2])
+		cmd.Flags[0] = QueueFlag("", "", cmd.Flags[1])
 		if status := run(t.Context(), cmd, strings.Fields(test.args)); status != StatusOK {
 			t.Errorf("%s: status is %d", test.args, status)
 		}

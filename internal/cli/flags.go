@@ -23,14 +23,21 @@ const (
 	CategoryOutput   = "Output:"
 )
 
-// URLFlag is --url. shownDefault is the default as the help shows it: without
-// the password.
-func URLFlag(value, shownDefault string) urfave.Flag {
-	return &urfave.StringFlag{
-		Name: "url", Category: CategoryBroker, Value: value, DefaultText: shownDefault,
-		Sources: urfave.EnvVars("MESSAGING_URL"),
-		Usage: "the broker's `URL`; in the environment a password stays out of the list of processes, and so it does " +
-			"in a file that MESSAGING_URL_FILE names",
+// URLFlags are --url and --url-file; [URL] reads them. shownDefault is the
+// default as the help shows it: without the password.
+func URLFlags(value, shownDefault string) []urfave.Flag {
+	return []urfave.Flag{
+		&urfave.StringFlag{
+			Name: "url", Category: CategoryBroker, Value: value, DefaultText: shownDefault,
+			Sources: urfave.NewValueSourceChain(shown(envURL)),
+			Usage:   "the broker's `URL`; in the environment or in a file, a password stays out of the list of processes",
+		},
+		&urfave.StringFlag{
+			Name: "url-file", Category: CategoryBroker, DefaultText: "none",
+			Sources:   urfave.NewValueSourceChain(shown(envURLFile)),
+			Usage:     "`FILE` with the broker's URL, such as orchestrators mount",
+			Validator: NotEmpty,
+		},
 	}
 }
 
@@ -98,14 +105,6 @@ func QuietFlag() urfave.Flag {
 	return &urfave.BoolFlag{
 		Name: "quiet", Category: CategoryOutput,
 		Usage: "no line for each message, only the summary",
-	}
-}
-
-// VerboseFlag is --verbose.
-func VerboseFlag() urfave.Flag {
-	return &urfave.BoolFlag{
-		Name: "verbose", Category: CategoryOutput,
-		Usage: "log what happens to the connection, not only warnings (to standard error)",
 	}
 }
 

@@ -21,7 +21,7 @@ func interruptible(parent context.Context, stderr io.Writer, quit func(status in
 		if _, ok := <-signals; !ok {
 			return
 		}
-		say(stderr, " [*] Stopping; press CTRL+C again to quit at once\n")
+		Notice(stderr, "Stopping; press CTRL+C again to quit at once")
 		cancel()
 		if _, ok := <-signals; ok {
 			quit(StatusInterrupted)

@@ -18,6 +18,7 @@ func TestURLFile(t *testing.T) {
 		text    string // of the file
 		missing bool
 		env     string // MESSAGING_URL
+		flag    bool   // the file is given by --url-file, and not by MESSAGING_URL_FILE
 		args    []string
 		want    string
 		says    string
@@ -26,7 +27,13 @@ func TestURLFile(t *testing.T) {
 		"end of line":       {text: "\n " + inFile + " \r\n", want: inFile},
 		"flag first":        {text: inFile, args: []string{"--url", "memory://"}, want: "memory://"},
 		"two of them":       {text: inFile, env: "memory://", says: "MESSAGING_URL and MESSAGING_URL_FILE contradict each other"},
-		"no such file":      {missing: true, says: "no such file"},
+		"by flag":           {text: inFile, flag: true, want: inFile},
+		"by flag, and env":  {text: inFile, flag: true, env: "memory://", want: inFile},
+		"two flags":         {text: inFile, flag: true, args: []string{"--url", "memory://"}, says: "--url and --url-file contradict each other"},
+		"no such file":      {missing: true, says: "MESSAGING_URL_FILE: open "},
+		"no file by flag":   {missing: true, flag: true, says: "--url-file: open "},
+		"a directory":       {args: []string{"--url-file", "."}, says: "--url-file: read .: is a directory"},
+		"none by flag":      {args: []string{"--url-file="}, says: "--url-file: must not be empty"},
 		"empty":             {text: " \n", says: "is empty"},
 		"something else":    {text: strings.Repeat("s3cret", 20_000), says: "which is no URL"},
 		"wrong, and secret": {text: "://s3cret@", want: "://s3cret@"}, // opening it will say so
@@ -38,7 +45,11 @@ func TestURLFile(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			t.Setenv(envURLFile, file)
+			if test.flag {
+				test.args = append(test.args, "--url-file", file)
+			} else {
+				t.Setenv(envURLFile, file)
+			}
 			t.Setenv("MESSAGING_URL", test.env)
 			got, status := "", 0
 			cmd, _, stderr := program(func(_ context.Context, cmd *urfave.Command) (err error) {

@@ -47,6 +47,7 @@ type consumer struct {
 	broker  messaging.Broker
 	opts    Options
 	out     *cli.Output
+	handler messaging.Handler
 	workers chan int // the numbers of the workers that are free
 	waiting sync.Once
 
@@ -58,6 +59,10 @@ func newConsumer(broker messaging.Broker, opts Options, out io.Writer) *consumer
 	c := &consumer{broker: broker, opts: opts, out: cli.NewOutput(out), workers: make(chan int, opts.Workers)}
 	for i := range opts.Workers {
 		c.workers <- i + 1
+	}
+	c.handler = c.handle
+	if opts.Around != nil {
+		c.handler = messaging.Chain(c.handle, opts.Around(opts.source()))
 	}
 	return c
 }
@@ -89,7 +94,7 @@ func (c *consumer) consume(ctx context.Context) error {
 	return c.broker.Subscribe(ctx, src, func(ctx context.Context, d *messaging.Delivery) error {
 		quiet.begin()
 		defer quiet.end()
-		return c.handle(ctx, d)
+		return c.handler(ctx, d)
 	})
 }
 
@@ -103,7 +108,7 @@ func (c *consumer) iterate(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := m.Settle(c.handle(work, &m.Delivery)); err != nil {
+		if err := m.Settle(c.handler(work, &m.Delivery)); err != nil {
 			return err
 		}
 	}
@@ -122,7 +127,7 @@ func (c *consumer) get(ctx context.Context) error {
 	}
 	work, cancel := lingering(ctx, c.opts.ShutdownTimeout)
 	defer cancel()
-	if err := m.Settle(c.handle(work, &m.Delivery)); err != nil {
+	if err := m.Settle(c.handler(work, &m.Delivery)); err != nil {
 		return err
 	}
 	return c.cut()

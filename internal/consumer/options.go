@@ -67,6 +67,9 @@ type Options struct {
 	ShutdownTimeout time.Duration
 	// Quiet leaves out the lines about each message. Defaults to false.
 	Quiet bool
+	// Around returns what goes around the handler of a source. Defaults to
+	// nothing.
+	Around func(messaging.Source) messaging.Middleware
 	// Handled is called after each message with the handler's verdict. Defaults
 	// to nil.
 	Handled func(d *messaging.Delivery, verdict error)
