@@ -16,6 +16,6 @@ method, properties, body = channel.basic_get(queue=queue, auto_ack=True)
 print(" [x] Received %r" % body)
 print("id %s, mode %s, type %s, headers %s" % (
     'given' if properties.message_id else 'missing', properties.delivery_mode, properties.content_type,
-    {key: value for key, value in properties.headers.items() if not key.startswith(('_', 'x-'))}))
+    {key: value for key, value in properties.headers.items() if not key.startswith(('_', 'x-', 'traceparent'))}))
 
 connection.close()
