@@ -55,7 +55,9 @@ func main() {
 			if err := o.validate(); err != nil {
 				return err
 			}
-			cli.Log(os.Stderr, false)
+			if err := cli.Log(os.Stderr, cmd); err != nil { // warnings: there is no flag for more
+				return err
+			}
 			return o.run(ctx, os.Stdout, os.Stderr)
 		},
 	})
