@@ -8,10 +8,11 @@
 // # Conventions
 //
 // It follows the semantic conventions for messaging and for RabbitMQ
-// (https://opentelemetry.io/docs/specs/semconv/messaging/) as of version 1.44.
-// The newest that go.opentelemetry.io/otel has as a Go package is semconv/v1.43.0,
-// which is what attributes and instruments are made with and what the schema URL
-// says; 1.44 changed none of the names that are used here.
+// (https://opentelemetry.io/docs/specs/semconv/messaging/) of version 1.44.0, and
+// the schema URL says so. The newest that go.opentelemetry.io/otel has as a Go
+// package is semconv/v1.43.0, which is what attributes and instruments are made
+// with: for messaging, 1.44.0 added an attribute of Kafka and says for each system
+// which attributes a span has, and renamed nothing.
 //
 // Spans, named by the operation and the queue or topic:
 //

@@ -8,7 +8,6 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
-	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/semconv/v1.43.0/messagingconv"
 	"go.opentelemetry.io/otel/trace"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
@@ -19,8 +18,9 @@ import (
 // ScopeName is the instrumentation scope of every span and metric.
 const ScopeName = "github.com/warrenmq/warren/pkg/messaging/otelmessaging"
 
-// SchemaURL is the schema of every span and metric.
-const SchemaURL = semconv.SchemaURL
+// SchemaURL is the schema of every span and metric: that of the conventions'
+// version 1.44.0.
+const SchemaURL = "https://opentelemetry.io/schemas/1.44.0"
 
 // buckets are those that the conventions ask for, in seconds.
 var buckets = metric.WithExplicitBucketBoundaries(

@@ -3,6 +3,7 @@ package otelmessaging_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -56,12 +57,29 @@ func testConnected(t *testing.T, url string, oneTrace bool, opts ...otelmessagin
 			t.Errorf("%q has a parent", s.Name)
 		}
 	}
+	if sent := countedByQueue(t, r, "messaging.client.sent.messages"); !maps.Equal(sent, map[string]int64{queue: 1}) {
+		t.Errorf("sent %v, want one message", sent)
+	}
+	if consumed := countedByQueue(t, r, "messaging.client.consumed.messages"); !maps.Equal(consumed, map[string]int64{queue: 2, queue + ".dead": 1}) {
+		t.Errorf("consumed %v, want two attempts and a dead letter", consumed)
+	}
 	// What a settle span is about is in the trace of its process span.
 	for _, settle := range []string{"retry " + queue, "reject " + queue, "ack " + queue + ".dead"} {
 		if !r.span(settle).Parent.IsValid() {
 			t.Errorf("%q has no parent", settle)
 		}
 	}
+}
+
+// countedByQueue sums up a counter of messages.
+func countedByQueue(t *testing.T, r *rig, metric string) map[string]int64 {
+	t.Helper()
+	counted := map[string]int64{}
+	for _, p := range sums(t, r.metrics()[metric]) {
+		queue, _ := p.Attributes.Value("messaging.destination.name")
+		counted[queue.AsString()] += p.Value
+	}
+	return counted
 }
 
 // deadLetterOne publishes one message to a handler that fails twice, and reads
