@@ -192,33 +192,33 @@ func redrivenCopy(raw *amqp.Delivery) amqp.Publishing {
 // own headers come first: where they leave no room, the text of the error is
 // cut and of the other headers those are left out that do not fit, and last the
 // broker's record of earlier dead-lettering and who sent it. It then is what its sender could
-// send too.
-func deadCopy(j *job, from messaging.Address, dec messaging.Decision) amqp.Publishing {
+// send too. A frame has limit bytes.
+func deadCopy(j *job, from messaging.Address, dec messaging.Decision, limit int) amqp.Publishing {
 	p := publishingOf(&j.raw)
-	if checkFrame(&p, frameSize) != nil {
+	if checkFrame(&p, limit) != nil {
 		maps.DeleteFunc(p.Headers, func(key string, _ any) bool { return metadata.IsDeath(key) || key == headerUserID })
 	}
 	if j.control.key != "" {
-		addHeader(&p, headerKey, j.control.key)
+		addHeader(&p, headerKey, j.control.key, limit)
 	}
 	added := messaging.DeadLetterHeaders(from, j.attempt(), dec)
 	for _, key := range [...]string{messaging.HeaderDeadReason, messaging.HeaderDeadFrom,
 		messaging.HeaderDeadAttempts, messaging.HeaderDeadTime} {
-		addHeader(&p, key, added[key])
+		addHeader(&p, key, added[key], limit)
 	}
 	text := added[messaging.HeaderDeadError]
-	for !addHeader(&p, messaging.HeaderDeadError, text) && text != "" {
+	for !addHeader(&p, messaging.HeaderDeadError, text, limit) && text != "" {
 		text = strings.ToValidUTF8(text[:len(text)/2], "")
 	}
 	return p
 }
 
-// addHeader sets a header, where there is room for it, and says whether there
-// was.
-func addHeader(p *amqp.Publishing, key, value string) bool {
+// addHeader sets a header, where there is room for it in a frame of limit bytes,
+// and says whether there was.
+func addHeader(p *amqp.Publishing, key, value string, limit int) bool {
 	old, was := p.Headers[key]
 	p.Headers[key] = value
-	if checkFrame(p, frameSize) == nil {
+	if checkFrame(p, limit) == nil {
 		return true
 	}
 	if delete(p.Headers, key); was {

@@ -118,7 +118,7 @@ func TestDeadCopy(t *testing.T) {
 	raw := odd()
 	raw.Expiration = "1000"
 	takeControl(&raw)
-	p := deadCopy(&job{raw: raw, control: control{failures: 2}}, messaging.Queue("q"), messaging.Decision{Action: messaging.DeadLetter, Reason: messaging.ReasonAttempts, Err: errors.New("no")})
+	p := deadCopy(&job{raw: raw, control: control{failures: 2}}, messaging.Queue("q"), messaging.Decision{Action: messaging.DeadLetter, Reason: messaging.ReasonAttempts, Err: errors.New("no")}, frameSize)
 	if p.Expiration != "" || p.Headers[headerExpires] != nil || p.Headers[headerFailures] != nil {
 		t.Errorf("a dead letter expires or has attempts: %+v", p)
 	}

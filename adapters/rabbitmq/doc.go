@@ -52,9 +52,11 @@
 //   - What is refused (ErrRejected) is sent again for reject_timeout first.
 //   - An exchange of another type can be a topic, with that type's routing.
 //   - amqp091-go drops a connection that brings it a message with more than
-//     8,192 headers or headers nested more than 32 deep, which only another
-//     program can have sent; it comes again until it is removed by other means.
-//   - A message of another program whose headers fill a frame (128 KiB) cannot
-//     be tried again: it is dead-lettered at its first failure, with as many of
-//     the headers that say why as fit.
+//     8,192 headers, of which the broker may add one, or headers nested more than
+//     32 deep, which only another program can have sent; it comes again until it
+//     is removed by other means.
+//   - RabbitMQ takes no properties and headers that are larger than a frame
+//     (frame_max, 128 KiB by default). A message of another program that fills
+//     one cannot be tried again: it is dead-lettered at its first failure, whole,
+//     with as many of the headers that say why as fit.
 package rabbitmq

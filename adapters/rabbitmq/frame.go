@@ -10,8 +10,13 @@ import (
 
 // A message's properties and headers are sent in one frame (AMQP 0-9-1, section
 // 4.2.6.1), and the broker closes a connection that brings it a larger frame
-// than agreed. frameSize is what it agrees to by default.
+// than agreed. frameSize is what it proposes by default.
 const frameSize = 131072
+
+// frameFudge is how much larger than agreed a frame may be that RabbitMQ takes:
+// FRAME_SIZE_FUDGE in its rabbit_reader. Others may have sent such a message, and
+// its copies have to be sent too.
+const frameFudge = 8
 
 // growth is room that Publish leaves for what is added on the way, so that
 // others can read the message too. The most is that a message waits at all

@@ -3,6 +3,7 @@ package rabbitmq
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -56,12 +57,9 @@ func TestGrowthOfHeaders(t *testing.T) {
 	}
 }
 
-// fullFrame publishes as another program does a message whose headers fill a
-// frame.
-func fullFrame(t *testing.T, url, queue string) {
+// publishRaw publishes p as another program does.
+func publishRaw(t *testing.T, url, queue string, p amqp.Publishing) {
 	t.Helper()
-	p := amqp.Publishing{Headers: amqp.Table{"big": ""}, Body: []byte("big")}
-	p.Headers["big"] = strings.Repeat("x", frameSize-contentHeaderSize(&p))
 	ch := rawChannel(t, url)
 	if err := ch.Confirm(false); err != nil {
 		t.Fatal(err)
@@ -71,7 +69,72 @@ func fullFrame(t *testing.T, url, queue string) {
 		t.Fatal(err)
 	}
 	if stored, err := confirm.WaitContext(t.Context()); err != nil || !stored {
-		t.Fatal("the broker does not take a full frame:", err)
+		t.Fatal("the broker does not take it:", err)
+	}
+}
+
+// TestMoreThanAFrame: headers that do not fit into a frame cannot come from
+// anybody. RabbitMQ closes the connection that brings them.
+func TestMoreThanAFrame(t *testing.T) {
+	t.Parallel()
+	ch := rawChannel(t, rabbitmqtest.SharedNode(t).URL())
+	q := declare(t, open(t))
+	p := filledUp(amqp.Table{}, frameSize+frameFudge+1)
+	closed := ch.NotifyClose(make(chan *amqp.Error, 1))
+	if err := ch.PublishWithContext(t.Context(), "", q.Name(), true, false, p); err != nil {
+		t.Fatal(err)
+	}
+	if err := next(t, closed, "RabbitMQ to refuse a frame that is too large"); err.Code != amqp.FrameError {
+		t.Errorf("the connection was closed with %v", err)
+	}
+}
+
+// TestLargerFrames: where the broker's frame_max is raised, what others send
+// with it passes through as well.
+func TestLargerFrames(t *testing.T) {
+	t.Parallel()
+	const frameMax = 256 << 10
+	node := rabbitmqtest.NewNode(t, rabbitmqtest.Options{Config: fmt.Sprintf("frame_max = %d", frameMax)})
+	b := openAt(t, node.URL())
+	for name, size := range map[string]int{"more than 128 KiB": 129 << 10, "full frame": frameMax + frameFudge} {
+		t.Run(name, func(t *testing.T) {
+			passesThrough(t, b, node.URL(), filledUp(amqp.Table{}, size), frameMax+frameFudge)
+		})
+	}
+}
+
+// TestTooManyHeaders: more headers than amqp091-go reads cost the connection that
+// consumes, again and again, until somebody removes the message. Who publishes
+// does not notice.
+func TestTooManyHeaders(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	q := declare(t, b)
+	publishRaw(t, rabbitmqtest.URL(t), q.Name(), amqp.Publishing{Headers: manyHeaders(maxHeaders + 1)})
+	got := make(chan messaging.Delivery, 10)
+	ctx, cancel := context.WithCancel(t.Context())
+	returned := make(chan error, 1)
+	go func() { returned <- b.Subscribe(ctx, messaging.Source{Address: q}, collect(got)) }()
+	healthy(t, b, "troubled", func(h messaging.Health) bool {
+		return h.LastError != nil && strings.Contains(h.LastError.Error(), "invalid field or value inside of a frame")
+	})
+	other := declare(t, open(t))
+	publish(t, b, other, texts("m", 10)...)
+	ch := rawChannel(t, rabbitmqtest.URL(t))
+	for removed := 0; removed == 0; { // it is held by a consumer most of the time
+		n, err := ch.QueuePurge(q.Name(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		removed += n
+	}
+	publish(t, b, q, &messaging.Message{ID: "next"})
+	if d := next(t, got, "the next message"); d.ID != "next" {
+		t.Errorf("received %+v", d)
+	}
+	cancel()
+	if err := next(t, returned, "Subscribe"); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -82,6 +145,8 @@ func TestFullFrame(t *testing.T) {
 	onEachType(t, func(t *testing.T, url string) {
 		b := openAt(t, url)
 		q := declare(t, b)
+		full := filledUp(amqp.Table{}, frameSize+frameFudge)
+		full.Body = []byte("big")
 		since := b.Health().Since
 		handled := make(chan messaging.Delivery, 10)
 		requeued := false
@@ -94,7 +159,7 @@ func TestFullFrame(t *testing.T) {
 				handled <- *d
 				return errors.New(strings.Repeat("e", 2000))
 			})
-		fullFrame(t, url, q.Name())
+		publishRaw(t, url, q.Name(), full)
 		next(t, handled, "the message, after its return to the queue")
 		dead := messaging.Queue(q.Name() + ".dead")
 		counts(t, b, dead, 1, -1)
@@ -130,7 +195,7 @@ func TestDeadCopyFits(t *testing.T) {
 		p := publishingOf(&j.raw)
 		big := strings.Repeat("x", frameSize-contentHeaderSize(&p)-room)
 		j.raw.Headers["big"] = big
-		p = deadCopy(j, messaging.Queue("q"), dec)
+		p = deadCopy(j, messaging.Queue("q"), dec, frameSize)
 		if err := checkFrame(&p, frameSize); err != nil {
 			t.Fatalf("with room for %d bytes: %v", room, err)
 		}

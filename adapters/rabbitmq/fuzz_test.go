@@ -101,7 +101,7 @@ func checkDecoded(t *testing.T, p amqp.Publishing) {
 	rejected := messaging.Decide(messaging.Reject(nil), 1, messaging.Retry{})
 	for name, copied := range map[string]amqp.Publishing{
 		"retry": retryCopy(&j.raw, &j.control, 1, time.UnixMilli(1)),
-		"dead":  deadCopy(j, messaging.Queue("q"), rejected),
+		"dead":  deadCopy(j, messaging.Queue("q"), rejected, frameSize),
 	} {
 		again := arrive(copied)
 		takeControl(&again)

@@ -170,7 +170,7 @@ func next[T any](t testing.TB, from <-chan T, what string) T {
 // rawChannel is what a program without this package has.
 func rawChannel(t testing.TB, rawURL string) *amqp.Channel {
 	t.Helper()
-	conn, err := amqp.Dial(rawURL)
+	conn, err := amqp.DialConfig(rawURL, amqp.Config{Locale: "en_US", FrameSize: amqp.FrameSizeUnlimited}) // what the broker proposes
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	neturl "net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -38,8 +39,10 @@ func foreigners(t testing.TB) map[string]amqp.Publishing {
 		t.Fatalf("%d files (%v)", len(files), err)
 	}
 	all := map[string]amqp.Publishing{
-		"large headers": {Headers: amqp.Table{"trace": strings.Repeat("x", frameSize-2000)}, Body: []byte("m")},
-		"many headers":  {Headers: manyHeaders(2000), Body: []byte("m")},
+		"large headers":   {Headers: amqp.Table{"trace": strings.Repeat("x", frameSize-2000)}, Body: []byte("m")},
+		"many headers":    {Headers: manyHeaders(2000), Body: []byte("m")},
+		"full frame":      filledUp(amqp.Table{}, frameSize+frameFudge),
+		"full of headers": filledUp(manyHeaders(maxHeaders-2), frameSize+frameFudge),
 	}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
@@ -55,6 +58,14 @@ func foreigners(t testing.TB) map[string]amqp.Publishing {
 		}
 	}
 	return all
+}
+
+// filledUp is a message whose headers, with one more, make a frame of that size.
+func filledUp(headers amqp.Table, size int) amqp.Publishing {
+	p := amqp.Publishing{Headers: headers, Body: []byte("m")}
+	headers["big"] = ""
+	headers["big"] = strings.Repeat("x", size-contentHeaderSize(&p))
+	return p
 }
 
 func (f foreign) publishing(t testing.TB) amqp.Publishing {
@@ -151,35 +162,42 @@ func TestForeignMessages(t *testing.T) {
 	b := open(t)
 	for name, p := range foreigners(t) {
 		t.Run(name, func(t *testing.T) {
-			q := declare(t, b)
-			ch := rawChannel(t, url)
-			if err := ch.PublishWithContext(t.Context(), "", q.Name(), true, false, p); err != nil {
-				t.Fatal(err)
-			}
-			got := make(chan messaging.Delivery, 10)
-			sub := subscribe(t, b, messaging.Source{Address: q}, func(_ context.Context, d *messaging.Delivery) error {
-				got <- *d
-				return messaging.Reject(errors.New("on purpose"))
-			})
-			checkForeign(t, p, next(t, got, "the message"))
-			dead := messaging.Queue(q.Name() + ".dead")
-			counts(t, b, dead, 1, -1)
-			if err := sub.stop(); err != nil || len(got) > 0 {
-				t.Errorf("it came %d times more (%v)", len(got), err)
-			}
-			letter := peek(t, url, dead)
-			if letter.Headers[messaging.HeaderDeadReason] != messaging.ReasonRejected {
-				t.Errorf("the dead letter has %v", letter.Headers)
-			}
-			maps.DeleteFunc(letter.Headers, func(key string, _ any) bool { return messaging.IsDeadLetterHeader(key) })
-			same(t, "the dead letter", p, letter)
-			if n, err := messaging.Redrive(t.Context(), b, dead, messaging.RedriveOptions{}); n != 1 || err != nil {
-				t.Fatalf("%d redriven: %v", n, err)
-			}
-			counts(t, b, q, 1, -1)
-			same(t, "what was redriven", p, peek(t, url, q))
+			passesThrough(t, b, url, p, frameSize+frameFudge)
 		})
 	}
+}
+
+// passesThrough publishes p as another program would, has it rejected, and
+// redrives it. Frames have at most limit bytes.
+func passesThrough(t *testing.T, b *Broker, url string, p amqp.Publishing, limit int) {
+	t.Helper()
+	q := declare(t, b)
+	publishRaw(t, url, q.Name(), p)
+	got := make(chan messaging.Delivery, 10)
+	sub := subscribe(t, b, messaging.Source{Address: q}, func(_ context.Context, d *messaging.Delivery) error {
+		got <- *d
+		return messaging.Reject(errors.New("on purpose"))
+	})
+	checkForeign(t, p, next(t, got, "the message"))
+	dead := messaging.Queue(q.Name() + ".dead")
+	counts(t, b, dead, 1, -1)
+	if err := sub.stop(); err != nil || len(got) > 0 {
+		t.Errorf("it came %d times more (%v)", len(got), err)
+	}
+	letter := peek(t, url, dead)
+	var to messaging.Address // where the letter says
+	if contentHeaderSize(&p) == limit {
+		to = q // it has no room to say anything
+	} else if letter.Headers[messaging.HeaderDeadReason] != messaging.ReasonRejected {
+		t.Errorf("the dead letter has %v", letter.Headers)
+	}
+	maps.DeleteFunc(letter.Headers, func(key string, _ any) bool { return messaging.IsDeadLetterHeader(key) })
+	same(t, "the dead letter", p, letter)
+	if n, err := messaging.Redrive(t.Context(), b, dead, messaging.RedriveOptions{To: to}); n != 1 || err != nil {
+		t.Fatalf("%d redriven: %v", n, err)
+	}
+	counts(t, b, q, 1, -1)
+	same(t, "what was redriven", p, peek(t, url, q))
 }
 
 // checkForeign compares what the handler got.
@@ -211,13 +229,26 @@ func metadataOnly(key string) bool {
 // peek returns the message at the head of a queue, which stays there.
 func peek(t *testing.T, url string, q messaging.Address) amqp.Delivery {
 	t.Helper()
-	ch := rawChannel(t, url)
+	u, err := neturl.Parse(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := newConfig(u, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := dial(t.Context(), c, c.hosts[0], "peek") // which reads frames that the broker has made larger
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.close(t.Context().Done())
+	ch, err := g.conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
 	d, there, err := ch.Get(q.Name(), false)
 	if err != nil || !there {
 		t.Fatalf("nothing is in %s (%v)", q, err)
-	}
-	if err := ch.Close(); err != nil {
-		t.Fatal(err)
 	}
 	return d
 }

@@ -228,6 +228,16 @@ func (l *link) because(err error) error {
 	return err
 }
 
+// frameLimit is the size of the largest frame that the broker takes.
+func (l *link) frameLimit() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.present == nil {
+		return frameSize + frameFudge
+	}
+	return l.present.conn.Config.FrameSize + frameFudge
+}
+
 func (l *link) snapshot() messaging.Health {
 	l.mu.Lock()
 	defer l.mu.Unlock()

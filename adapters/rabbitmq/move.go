@@ -82,15 +82,16 @@ func (c *consumer) openWay(ctx context.Context, to messaging.Address, delay time
 // broker has confirmed that. A message that cannot be sent together with what a
 // retry notes in it is dead-lettered instead.
 func (b *Broker) place(ctx context.Context, w way, j *job, src messaging.Source, dec messaging.Decision) error {
-	o := copyOf(j, src, dec)
-	err := checkFrame(&o.publishing, frameSize)
+	limit := b.publishes.frameLimit()
+	o := copyOf(j, src, dec, limit)
+	err := checkFrame(&o.publishing, limit)
 	if err != nil && dec.Action == messaging.Again {
 		dec = messaging.Decision{Action: messaging.DeadLetter, Reason: messaging.ReasonRejected,
 			Err: fmt.Errorf("it cannot be tried again: %w; %w", err, dec.Err)}
 		b.cfg.log.Warn("dead-lettering message that is too large to be tried again", "id", j.raw.MessageId,
 			"from", src.Address, "to", src.Retry.DeadLetter, "error", dec.Err, j.trace())
-		o = copyOf(j, src, dec)
-		err = checkFrame(&o.publishing, frameSize)
+		o = copyOf(j, src, dec, limit)
+		err = checkFrame(&o.publishing, limit)
 	}
 	switch {
 	case err != nil:
@@ -110,11 +111,11 @@ func (b *Broker) place(ctx context.Context, w way, j *job, src messaging.Source,
 	return err
 }
 
-// copyOf is j's message on its way to where dec says.
-func copyOf(j *job, src messaging.Source, dec messaging.Decision) outgoing {
+// copyOf is j's message on its way to where dec says, by frames of limit bytes.
+func copyOf(j *job, src messaging.Source, dec messaging.Decision, limit int) outgoing {
 	switch dec.Action {
 	case messaging.DeadLetter:
-		return toQueue(src.Retry.DeadLetter.Name(), deadCopy(j, src.Queue(), dec))
+		return toQueue(src.Retry.DeadLetter.Name(), deadCopy(j, src.Queue(), dec, limit))
 	case messaging.Move:
 		p := redrivenCopy(&j.raw)
 		noteKey(&p, j.control.key)

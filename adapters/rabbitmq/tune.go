@@ -15,7 +15,8 @@ const largestRead = 1 << 20
 
 // tuner stands between amqp091-go and the socket while they agree on the size
 // of a frame. It lets amqp091-go read frames of up to largestRead, and tells
-// the broker that frameSize is meant, or less where the broker wants less.
+// the broker that what it proposes is meant, but for the room that is needed for
+// what the broker adds.
 type tuner struct {
 	*socket
 	agreed  int    // what may be sent; set once the broker has proposed something
@@ -78,10 +79,16 @@ func (t *tuner) readFrame() error {
 	return nil
 }
 
-// agree is the size of frames where the broker proposes most; 0 is any.
+// largestSent is the largest frame that is sent: half of what is read, so that
+// what comes back fits with all that was added on the way.
+const largestSent = largestRead / 2
+
+// agree is the size of frames where the broker proposes most; 0 is any. Where
+// its frame_max is raised, other programs may have sent headers that are larger
+// than the usual frame, and their copies have to fit too.
 func agree(most uint32) int {
-	if most == 0 || most > frameSize {
-		return frameSize
+	if most == 0 || most > largestSent {
+		return largestSent
 	}
 	return int(most)
 }
