@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,6 +21,7 @@ import (
 	"github.com/warrenmq/warren/internal/cli"
 	"github.com/warrenmq/warren/internal/cli/clitest"
 	"github.com/warrenmq/warren/internal/rabbitmqtest"
+	"github.com/warrenmq/warren/internal/testsecret"
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
@@ -412,9 +414,29 @@ func TestNoStartShowsThePassword(t *testing.T) {
 	}
 }
 
+// A password on the command line is not in the list of processes.
+func TestListOfProcessesShowsNoPassword(t *testing.T) {
+	t.Parallel()
+	url := rabbitmqtest.SharedNode(t).URL()
+	for _, args := range [][]string{{"--url", url}, {"--url=" + url}} {
+		c := app(t, "", "consumer", args...)
+		c.stdout.Await(t, waiting, 1)
+		title, err := exec.Command("ps", "-ww", "-o", "args=", "-p", strconv.Itoa(c.cmd.Process.Pid)).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, title)
+		}
+		host := url[strings.Index(url, "@"):]
+		if text := string(title); strings.Contains(text, testsecret.Password) || !strings.Contains(text, host) {
+			t.Error("ps shows " + strings.ReplaceAll(text, testsecret.Password, "PASSWORD"))
+		}
+		c.signal(t, os.Interrupt)
+		c.ends(t, cli.StatusOK)
+	}
+}
+
 func TestWrongPassword(t *testing.T) {
 	t.Parallel()
-	url := strings.Replace(rabbitmqtest.SharedNode(t).URL(), "guest:guest@", "guest:secret@", 1)
+	url := strings.Replace(rabbitmqtest.SharedNode(t).URL(), testsecret.Password, "secret", 1)
 	p := app(t, url, "producer")
 	p.ends(t, cli.StatusFailed)
 	if text := p.stderr.String(); text == "" || strings.Contains(text, "secret") {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/warrenmq/warren/internal/rabbitmqtest"
+	"github.com/warrenmq/warren/internal/testsecret"
 )
 
 // authority signs the certificates of a test, and writes them as PEM files.
@@ -105,6 +106,7 @@ ssl_options.verify = verify_peer
 ssl_options.fail_if_no_peer_cert = true
 `, addr, ours.file("ours.crt"), ours.file("server.crt"), ours.file("server.key"))})
 
+	user := "amqps://guest:" + testsecret.Password + "@"
 	at := func(ca, cert string) string {
 		q := url.Values{}
 		if ca != "" {
@@ -114,7 +116,7 @@ ssl_options.fail_if_no_peer_cert = true
 			q.Set("certfile", cert+".crt")
 			q.Set("keyfile", cert+".key")
 		}
-		return "amqps://guest:guest@" + addr + "?" + q.Encode()
+		return user + addr + "?" + q.Encode()
 	}
 	b := openAt(t, at(ours.file("ours.crt"), ours.file("client")))
 	publish(t, b, declare(t, b))
@@ -126,7 +128,7 @@ ssl_options.fail_if_no_peer_cert = true
 	roots := x509.NewCertPool()
 	roots.AddCert(ours.cert)
 	conf := &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}}
-	b = openAt(t, "amqps://guest:guest@"+addr, WithTLSConfig(conf))
+	b = openAt(t, user+addr, WithTLSConfig(conf))
 	publish(t, b, declare(t, b))
 
 	for name, c := range map[string]struct{ url, want string }{

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/warrenmq/warren/internal/rabbitmqtest"
+	"github.com/warrenmq/warren/internal/testsecret"
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
@@ -57,7 +58,7 @@ func (s *site) start() error {
 		s.proxies = append(s.proxies, p)
 		hosts = append(hosts, p.Addr())
 	}
-	b, err := s.open("amqp://guest:guest@"+strings.Join(hosts, ",")+"/", "heartbeat=2s&connect_timeout=3s")
+	b, err := s.open("amqp://guest:"+testsecret.Password+"@"+strings.Join(hosts, ",")+"/", "heartbeat=2s&connect_timeout=3s")
 	if err != nil {
 		return err
 	}

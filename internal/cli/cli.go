@@ -29,7 +29,7 @@ const (
 // the process at once.
 func Main(cmd *urfave.Command) {
 	ctx, stop := interruptible(context.Background(), os.Stderr, os.Exit)
-	status := run(ctx, cmd, os.Args)
+	status := run(ctx, cmd, takeArgs())
 	stop()
 	os.Exit(status)
 }

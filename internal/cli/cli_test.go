@@ -235,3 +235,18 @@ func TestVersionTellsTheToolchain(t *testing.T) {
 		t.Errorf("version is %q", v)
 	}
 }
+
+func TestHide(t *testing.T) {
+	for given, want := range map[string]string{
+		"--url=amqp://user:s3cret@host/":                "--url=amqp://***********@host/",
+		"amqp://u:p@h,h2/?x=a@b":                        "amqp://*************@b", // a password may have anything in it
+		"amqp://host/":                                  "amqp://host/",
+		"text with amqp://a:b@h and then amqp://c:d@h2": "text with amqp://***@h and then amqp://***@h2",
+		"": "",
+	} {
+		arg := strings.Clone(given)
+		if hide(arg); arg != want {
+			t.Errorf("%q became %q, want %q", given, arg, want)
+		}
+	}
+}

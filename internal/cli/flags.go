@@ -30,7 +30,7 @@ func URLFlags(value, shownDefault string) []urfave.Flag {
 		&urfave.StringFlag{
 			Name: "url", Category: CategoryBroker, Value: value, DefaultText: shownDefault,
 			Sources: urfave.NewValueSourceChain(shown(envURL)),
-			Usage:   "the broker's `URL`; in the environment or in a file, a password stays out of the list of processes",
+			Usage:   "the broker's `URL`; in the environment or in a file, a password stays out of the shell's history",
 		},
 		&urfave.StringFlag{
 			Name: "url-file", Category: CategoryBroker, DefaultText: "none",

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/warrenmq/warren/internal/child"
+	"github.com/warrenmq/warren/internal/testsecret"
 )
 
 // howToGetOne is the sentence for a machine without PostgreSQL.
@@ -89,7 +90,7 @@ func Start(ctx context.Context) (*Server, error) {
 
 // DSN returns the connection string, the same after a restart.
 func (s *Server) DSN() string {
-	return fmt.Sprintf("host=%s user=%s dbname=%s sslmode=disable connect_timeout=10", s.dir, role, database)
+	return fmt.Sprintf("host=%s user=%s password=%s dbname=%s sslmode=disable connect_timeout=10", s.dir, role, testsecret.Password, database)
 }
 
 // Kill ends the server and every connection to it at once, as a crash does. A
@@ -146,7 +147,16 @@ func (s *Server) layOut(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	cmd := s.command(ctx, "initdb", "-D", s.data(), "-U", role, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+	password := filepath.Join(s.dir, "password")
+	if err := os.WriteFile(password, []byte(testsecret.Password), 0o600); err != nil {
+		return err
+	}
+	if s.cred != nil {
+		if err := os.Chown(password, int(s.cred.Uid), int(s.cred.Gid)); err != nil {
+			return err
+		}
+	}
+	cmd := s.command(ctx, "initdb", "-D", s.data(), "-U", role, "--pwfile", password, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync")
 	text, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, text)

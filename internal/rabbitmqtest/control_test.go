@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/warrenmq/warren/internal/testsecret"
 )
 
 import _ "pgregory.net/rapid" // its flags: go test ./... -rapid.checks=N gives them to every package
@@ -121,7 +123,7 @@ func login(t *testing.T, addr, name string) net.Conn {
 	}
 	var end [1]byte
 	_, _ = io.ReadFull(conn, end[:])
-	sendMethod(t, conn, 10, 11, table(name), short("PLAIN"), long("\x00guest\x00guest"), short("en_US"))
+	sendMethod(t, conn, 10, 11, table(name), short("PLAIN"), long("\x00guest\x00"+testsecret.Password), short("en_US"))
 	if err := readMethod(conn, 10, 30); err != nil { // tune
 		t.Fatal(err)
 	}

@@ -128,7 +128,7 @@ func (n *Node) layOut() error {
 	files := map[string]string{
 		"enabled_plugins": "[].\n",
 		"advanced.config": "[].\n",
-		"rabbitmq.conf":   "log.file.level = warning\nlog.console = false\n" + n.opts.Config + "\n",
+		"rabbitmq.conf":   "log.file.level = warning\nlog.console = false\ndefault_pass = " + n.opts.Password + "\n" + n.opts.Config + "\n",
 	}
 	for name, text := range files {
 		if err := os.WriteFile(n.path(name), []byte(text), 0o600); err != nil {

@@ -1,6 +1,7 @@
 package rabbitmqtest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/warrenmq/warren/internal/child"
+	"github.com/warrenmq/warren/internal/testsecret"
 )
 
 // stopTimeout is how long a node may take to stop in order before it is
@@ -33,6 +35,9 @@ type Options struct {
 	// Dir is the directory for the node's data, created where it is missing
 	// and kept by Close. Defaults to a temporary one, which Close removes.
 	Dir string
+	// Password is that of the user guest, who may do anything. Defaults to
+	// [testsecret.Password].
+	Password string
 	// Config is added to the node's rabbitmq.conf, one "key = value" a line.
 	Config string
 	// Detached starts a node that outlives this process: no signal of the
@@ -121,6 +126,7 @@ func newNode(install *installation, opts Options) (*Node, error) {
 	if opts.Name == "" {
 		opts.Name = "warren-" + strings.ToLower(rand.Text()[:10])
 	}
+	opts.Password = cmp.Or(opts.Password, testsecret.Password)
 	n := &Node{opts: opts, install: install, tempDir: opts.Dir == ""}
 	if n.tempDir {
 		if n.opts.Dir, err = os.MkdirTemp("", "warren-rabbitmq-"); err != nil {
@@ -142,7 +148,7 @@ func (n *Node) Addr() string {
 // URL returns the AMQP URL of the node for the user guest, who may do
 // anything. It is the same after a restart.
 func (n *Node) URL() string {
-	return "amqp://guest:guest@" + n.Addr() + "/"
+	return "amqp://guest:" + n.opts.Password + "@" + n.Addr() + "/"
 }
 
 // Stop stops the node in order, as SIGTERM does, and waits until it is gone.

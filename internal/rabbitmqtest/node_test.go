@@ -1,11 +1,16 @@
 package rabbitmqtest
 
 import (
+	"bytes"
 	"context"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/warrenmq/warren/internal/testsecret"
 )
 
 func TestMain(m *testing.M) { Main(m) }
@@ -172,5 +177,33 @@ func wantUser(t *testing.T, n *Node, name string) {
 	}
 	if got != "true" {
 		t.Errorf("user %q is gone", name)
+	}
+}
+
+// TestLogShowsNoPassword: the node writes down who comes, and not with which
+// password.
+func TestLogShowsNoPassword(t *testing.T) {
+	t.Parallel()
+	n := NewNode(t, Options{Config: "log.file.level = debug"})
+	login(t, n.Addr(), "with the password")
+	if _, err := n.CloseConnections(); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Stop(); err != nil { // everything is written down
+		t.Fatal(err)
+	}
+	written := 0
+	err := filepath.WalkDir(n.opts.Dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Base(path) != "output" && filepath.Base(filepath.Dir(path)) != "log" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if written += len(text); bytes.Contains(text, []byte(testsecret.Password)) {
+			t.Errorf("%s has the password in it", path)
+		}
+		return err
+	})
+	if err != nil || written == 0 {
+		t.Errorf("%d bytes of logs (%v)", written, err)
 	}
 }

@@ -48,7 +48,7 @@ func (w *workshop) broker(ctx context.Context) error {
 	if w.port != "" {
 		return nil
 	}
-	node, err := rabbitmqtest.Start(ctx, rabbitmqtest.Options{})
+	node, err := rabbitmqtest.Start(ctx, rabbitmqtest.Options{Password: "guest"})
 	if err != nil {
 		return err
 	}

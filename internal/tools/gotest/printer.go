@@ -28,15 +28,18 @@ var featureIsOff = regexp.MustCompile(`/adapters/watermill TestUniversal/[a-z]+/
 type test struct{ pkg, name string }
 
 // printer turns events back into what go test prints without -v: the output
-// of tests that fail, and a line for each package.
+// of tests that fail, and a line for each package. What it prints has none of
+// the passwords in it.
 type printer struct {
-	out     io.Writer
-	held    map[test]*strings.Builder // output of tests that have not ended
-	skipped []string
+	out       io.Writer
+	passwords []string
+	held      map[test]*strings.Builder // output of tests that have not ended
+	skipped   []string
+	telling   []string // lines with a password, of tests that passed too
 }
 
-func newPrinter(out io.Writer) *printer {
-	return &printer{out: out, held: map[test]*strings.Builder{}}
+func newPrinter(out io.Writer, passwords ...string) *printer {
+	return &printer{out: out, passwords: passwords, held: map[test]*strings.Builder{}}
 }
 
 // readAll handles events until the stream ends. Lines that are no events are
@@ -47,9 +50,10 @@ func (p *printer) readAll(events io.Reader) error {
 		line, err := lines.ReadString('\n')
 		var e event
 		if json.Unmarshal([]byte(line), &e) == nil {
+			e.Output = p.mask(test{e.Package, e.Test}, e.Output)
 			p.handle(e)
 		} else {
-			fmt.Fprint(p.out, line)
+			fmt.Fprint(p.out, p.mask(test{}, line))
 		}
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -58,6 +62,17 @@ func (p *printer) readAll(events io.Reader) error {
 			return fmt.Errorf("read the events of go test: %w", err)
 		}
 	}
+}
+
+// mask returns output without the passwords, and notes where there was one.
+func (p *printer) mask(t test, output string) string {
+	for _, password := range p.passwords {
+		if strings.Contains(output, password) {
+			output = strings.ReplaceAll(output, password, "PASSWORD")
+			p.telling = append(p.telling, strings.TrimSpace(fmt.Sprintf("%s %s: %s", t.pkg, t.name, strings.TrimSpace(output))))
+		}
+	}
+	return output
 }
 
 func (p *printer) handle(e event) {
@@ -120,14 +135,20 @@ func (p *printer) reason(t test) string {
 	return strings.Join(words, " ")
 }
 
-// reportSkips reports whether there were none, and prints them otherwise.
-func (p *printer) reportSkips() bool {
-	if len(p.skipped) == 0 {
-		return true
+// report reports whether nothing was skipped and no password was shown, and
+// prints what was otherwise.
+func (p *printer) report() bool {
+	p.list(p.skipped, "%d tests were skipped, and this run must skip none")
+	p.list(p.telling, "%d lines of the tests' output show a password")
+	return len(p.skipped)+len(p.telling) == 0
+}
+
+func (p *printer) list(lines []string, what string) {
+	if len(lines) == 0 {
+		return
 	}
-	fmt.Fprintf(p.out, "\nFAIL: %d tests were skipped, and this run must skip none:\n", len(p.skipped))
-	for _, s := range p.skipped {
-		fmt.Fprintln(p.out, "  ", s)
+	fmt.Fprintf(p.out, "\nFAIL: "+what+":\n", len(lines))
+	for _, line := range lines {
+		fmt.Fprintln(p.out, "  ", line)
 	}
-	return false
 }

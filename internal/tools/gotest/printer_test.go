@@ -89,6 +89,18 @@ func TestPrinter(t *testing.T) {
 			ok:   true,
 		},
 		{
+			name: "a password in what a test wrote fails the run, though the test passed, and is not printed",
+			events: `{"Action":"output","Package":"p","Test":"TestA","Output":"dial amqp://u:s3cret@h and t0p\n"}
+{"Action":"pass","Package":"p","Test":"TestA"}
+{"Action":"output","Package":"p","Output":"s3cret on its own\n"}
+{"Action":"output","Package":"p","Output":"ok  \tp\t0.01s\n"}
+s3cret, and no event`,
+			want: "PASSWORD on its own\nok  \tp\t0.01s\nPASSWORD, and no event" +
+				"\nFAIL: 4 lines of the tests' output show a password:\n" +
+				"   p TestA: dial amqp://u:PASSWORD@h and t0p\n   p TestA: dial amqp://u:PASSWORD@h and PASSWORD\n" +
+				"   p : PASSWORD on its own\n   : PASSWORD, and no event\n",
+		},
+		{
 			name: "compiler errors and foreign lines are shown",
 			events: `{"ImportPath":"p","Action":"build-output","Output":"# p\n"}
 {"ImportPath":"p","Action":"build-fail"}
@@ -100,11 +112,11 @@ not an event`,
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			var out strings.Builder
-			p := newPrinter(&out)
+			p := newPrinter(&out, "s3cret", "t0p")
 			if err := p.readAll(strings.NewReader(c.events)); err != nil {
 				t.Fatal(err)
 			}
-			if ok := p.reportSkips(); ok != c.ok {
+			if ok := p.report(); ok != c.ok {
 				t.Errorf("complete: %v, want %v", ok, c.ok)
 			}
 			if out.String() != c.want {

@@ -45,6 +45,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		Port:     5672,
 		DistPort: 25690, // not the default, which the distribution's service may have
 		Dir:      filepath.Join(cache, "warren-rabbitmq"),
+		Password: "guest", // as everybody expects it on localhost:5672
 		Detached: true,
 	}}
 	switch {

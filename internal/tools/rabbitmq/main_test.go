@@ -125,6 +125,7 @@ func testNode(t *testing.T) standing {
 		Port:     ports[0],
 		DistPort: ports[1],
 		Dir:      t.TempDir(),
+		Password: "guest",
 		Detached: true,
 	}}
 	t.Cleanup(func() {
