@@ -57,14 +57,8 @@ func specOf(src *messaging.Source) messaging.QueueSpec {
 // bindings add up until the group's queue is deleted, or the topic. The group's
 // queue is [messaging.Source.Queue]; one that exists is used as it is.
 func (b *Broker) Bind(ctx context.Context, from messaging.Source) error {
-	if err := from.Validate(); err != nil {
-		return fmt.Errorf("bind: %w", err)
-	}
-	switch {
-	case !from.Address.IsTopic():
-		return fmt.Errorf("bind: Source.Address is %s; only a topic has groups", from.Address)
-	case from.Group == "":
-		return fmt.Errorf("bind %s: Source.Group is empty; name the group whose queue is to be bound", from.Address)
+	if err := messaging.CheckBind(from); err != nil {
+		return err
 	}
 	err := b.change(ctx, func() error {
 		b.bind(b.declare(specOf(&from)), &from)

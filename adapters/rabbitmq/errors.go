@@ -11,24 +11,42 @@ import (
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
+// meaning is what a reply code means.
+type meaning struct {
+	text     string
+	sentinel error
+}
+
 // replies is what the broker's reply codes mean to a caller
 // (https://www.rabbitmq.com/amqp-0-9-1-reference#constants): a sentence, and
 // the sentinel for errors.Is where there is one.
-var replies = map[int]struct {
-	text     string
-	sentinel error
-}{
+var replies = map[int]meaning{
 	amqp.ContentTooLarge:    {"too large for the broker", messaging.ErrTooLarge},
 	amqp.NoRoute:            {"no such queue", messaging.ErrUnroutable},
 	amqp.ConnectionForced:   {"the broker closed the connection", nil},
 	amqp.AccessRefused:      {"access refused; check the user, its password and its permissions in the virtual host", nil},
 	amqp.NotFound:           {"not found", messaging.ErrNotFound},
-	amqp.ResourceLocked:     {"the queue is exclusive to another connection", messaging.ErrMismatch},
+	amqp.ResourceLocked:     {"the queue is locked", nil},
 	amqp.PreconditionFailed: {"the broker refused it", nil},
 	amqp.FrameError:         {"connection lost", nil},
 	amqp.NotAllowed:         {"not allowed; check that the virtual host exists and that the user may use it", nil},
 	amqp.NotImplemented:     {"the broker does not offer this", errors.ErrUnsupported},
 	amqp.InternalError:      {"the broker failed or refuses this", nil},
+}
+
+// lockOf says why a queue is locked, as far as RabbitMQ's reason tells; nil where
+// it does not. The code for it is also that of a basic.get where only one
+// consumer is to be active.
+func lockOf(reply *amqp.Error) *meaning {
+	switch {
+	case reply.Code != amqp.ResourceLocked:
+		return nil
+	case strings.Contains(reply.Reason, "single active consumer"):
+		return &meaning{"the queue is for one active consumer, which the broker does not let anybody bypass; subscribe instead", errors.ErrUnsupported}
+	case strings.Contains(reply.Reason, "exclusive"):
+		return &meaning{"the queue is exclusive to another connection", messaging.ErrMismatch}
+	}
+	return nil
 }
 
 // replyError is an answer of the broker, or the loss of the connection.
@@ -56,6 +74,9 @@ func explain(err error) error {
 		return err
 	}
 	known := replies[reply.Code]
+	if l := lockOf(reply); l != nil {
+		known = *l
+	}
 	e := &replyError{text: known.text, amqp: reply, errs: []error{reply}}
 	switch {
 	case errors.Is(reply, amqp.ErrClosed):

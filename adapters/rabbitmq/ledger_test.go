@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,14 +20,15 @@ type ledger struct {
 
 	stored   atomic.Int64 // how many so far; a test's faults follow its steps
 	mu       sync.Mutex
-	promised map[string]bool // reported as stored
+	promised map[string]string // reported as stored: the body of each ID
 	handled  map[string]int
+	last     time.Time     // when the last was handled
 	unknown  int           // handled without an ID or body of ours
 	news     chan struct{} // gets a token when something was handled
 }
 
 func newLedger(t testing.TB) *ledger {
-	return &ledger{t: t, promised: map[string]bool{}, handled: map[string]int{}, news: make(chan struct{}, 1)}
+	return &ledger{t: t, promised: map[string]string{}, handled: map[string]int{}, news: make(chan struct{}, 1)}
 }
 
 // publish publishes count messages a goroutine, so many a call, and returns
@@ -55,7 +57,7 @@ func (l *ledger) call(b messaging.Publisher, q messaging.Address, msgs []*messag
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, m := range msgs {
-		l.promised[m.ID] = true
+		l.promised[m.ID] = string(m.Body)
 	}
 	if failed != nil {
 		l.t.Logf("%v", err)
@@ -75,6 +77,7 @@ func (l *ledger) handle(_ context.Context, d *messaging.Delivery) error {
 		return nil
 	}
 	l.handled[d.ID]++
+	l.last = time.Now()
 	select {
 	case l.news <- struct{}{}:
 	default:
@@ -82,14 +85,16 @@ func (l *ledger) handle(_ context.Context, d *messaging.Delivery) error {
 	return nil
 }
 
-// await waits until everything that was promised has been handled.
-func (l *ledger) await() {
+// await waits until everything that was promised has been handled. Otherwise it
+// says where what is missing may be: in q still, held by somebody, or nowhere.
+func (l *ledger) await(b *Broker, q messaging.Address) {
 	l.t.Helper()
 	for missing := l.missing(); missing > 0; missing = l.missing() {
 		select {
 		case <-l.news:
 		case <-time.After(testPatience): // since the last of them: a slow machine is no loss
-			l.t.Fatalf("%d of %d messages that were reported as stored are lost", missing, len(l.promised))
+			l.t.Fatalf("%d of %d messages that were reported as stored are lost: %s\nthe broker has %s",
+				missing, len(l.promised), l.describe(), inTheBroker(b, q))
 		}
 	}
 	l.mu.Lock()
@@ -102,6 +107,34 @@ func (l *ledger) await() {
 	if l.unknown > 0 {
 		l.t.Errorf("%d messages were delivered that nobody sent", l.unknown)
 	}
+}
+
+// describe says which messages are missing, by their publishers and calls.
+func (l *ledger) describe() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var bodies []string
+	for id, body := range l.promised {
+		if l.handled[id] == 0 {
+			bodies = append(bodies, body)
+		}
+	}
+	slices.Sort(bodies)
+	return fmt.Sprintf("%q; the last one that came did so %s ago", bodies, time.Since(l.last))
+}
+
+// inTheBroker says what is in the queue, and what is there once everybody who
+// may hold something has lost it.
+func inTheBroker(b *Broker, q messaging.Address) string {
+	ctx, cancel := context.WithTimeout(context.Background(), testPatience)
+	defer cancel()
+	before, err := b.Inspect(ctx, q)
+	health := b.Health()
+	closeErr := b.Close(ctx)
+	other := newBroker(b.cfg, nil)
+	defer other.Close(ctx) //nolint:errcheck // the test has failed already
+	after, otherErr := other.Inspect(ctx, q)
+	return fmt.Sprintf("%+v (%v), and %+v (%v) after Close (%v); Health was %s", before, err, after, otherErr, closeErr, health)
 }
 
 func (l *ledger) missing() int {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/warrenmq/warren/internal/rabbitmqtest"
+	"github.com/warrenmq/warren/internal/testsecret"
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
@@ -258,7 +259,7 @@ func TestOpenNamesEachHost(t *testing.T) {
 		"other order":  {[]string{away, other}, []string{gone, odd}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Open(t.Context(), "amqp://guest:guest@"+strings.Join(c.hosts, ",")+"/nosuch?connect_timeout=1s")
+			_, err := Open(t.Context(), "amqp://guest:"+testsecret.Password+"@"+strings.Join(c.hosts, ",")+"/nosuch?connect_timeout=1s")
 			if err == nil {
 				t.Fatal("it opened")
 			}

@@ -64,7 +64,7 @@ func TestRegressionBE_Resets(t *testing.T) {
 	wait := l.every(400, 10, func() { proxy.Cut() })
 	l.publish(b, q, 8, 100, 10)
 	wait()
-	l.await()
+	l.await(b, q)
 }
 
 // C: a closed delivery channel was read as an empty message.
@@ -108,7 +108,7 @@ func TestRegressionD_ConfirmedSurvivesCrash(t *testing.T) {
 			l.publish(b, q, 8, 50, 20)
 			crash()
 			subscribe(t, b, messaging.Source{Address: q, Concurrency: 4}, l.handle)
-			l.await()
+			l.await(b, q)
 		})
 	}
 }

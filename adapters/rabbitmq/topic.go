@@ -105,14 +105,8 @@ func (b *Broker) ensureGroup(g *generation, src messaging.Source, q messaging.Qu
 // Bindings add up: a pattern that was once asked for stays until the queue is
 // deleted.
 func (b *Broker) Bind(ctx context.Context, from messaging.Source) error {
-	if err := from.Validate(); err != nil {
-		return fmt.Errorf("bind: %w", err)
-	}
-	switch {
-	case !from.Address.IsTopic():
-		return fmt.Errorf("bind: Source.Address is %s; only a topic has groups", from.Address)
-	case from.Group == "":
-		return fmt.Errorf("bind %s: Source.Group is empty; name the group whose queue is to be bound", from.Address)
+	if err := messaging.CheckBind(from); err != nil {
+		return err
 	}
 	doing := fmt.Sprintf("bind group %s to %s", from.Group, from.Address)
 	return b.manage(ctx, doing, func(g *generation) error {

@@ -9,6 +9,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/warrenmq/warren/internal/rabbitmqtest"
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
@@ -133,5 +134,16 @@ func TestExplain(t *testing.T) {
 	}
 	if err := errors.New("x"); explain(err).Error() != "x" || explain(nil) != nil {
 		t.Error("what is no reply was changed")
+	}
+}
+
+// TestGetFromSingleActive: the error of a Get that would bypass the active
+// consumer does not speak of another connection.
+func TestGetFromSingleActive(t *testing.T) {
+	b := openAt(t, rabbitmqtest.URL(t)+"?queue_type=quorum")
+	q := declare(t, b, func(q *messaging.QueueSpec) { q.SingleActive = true })
+	_, err := b.Get(t.Context(), messaging.Source{Address: q})
+	if !errors.Is(err, errors.ErrUnsupported) || errors.Is(err, messaging.ErrMismatch) || !strings.Contains(err.Error(), "one active consumer") {
+		t.Errorf("%v", err)
 	}
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -50,17 +52,22 @@ func (n *Node) Eval(expr string) (string, error) {
 }
 
 // PID returns the process number of the running node, also of one that was
-// started by another process, and 0 where it is down. It fails where the
-// machine lacks erl_call, see [Node.Eval].
+// started by another process, and 0 where nothing listens on its port for
+// commands. It fails where something does and does not answer under this node's
+// cookie, as a node that is frozen, and where the machine lacks erl_call.
 func (n *Node) PID() (int, error) {
 	out, err := n.Eval("list_to_integer(os:getpid())")
-	if errors.Is(err, exec.ErrNotFound) {
-		return 0, err
+	if err == nil {
+		return strconv.Atoi(out)
 	}
-	if err != nil {
-		return 0, nil // nobody answers under this node's cookie
+	conn, dialErr := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(n.opts.DistPort)))
+	if errors.Is(dialErr, syscall.ECONNREFUSED) && !errors.Is(err, exec.ErrNotFound) {
+		return 0, nil
 	}
-	return strconv.Atoi(out)
+	if dialErr == nil {
+		conn.Close()
+	}
+	return 0, err
 }
 
 // SetMemoryAlarm makes the node believe that it is short of memory, or no

@@ -185,3 +185,25 @@ func endThreads() {
 	}
 	all.Wait()
 }
+
+// TestPID: a node that does not answer is not taken for one that is down.
+func TestPID(t *testing.T) {
+	t.Parallel()
+	n := NewNode(t, Options{})
+	if pid, err := n.PID(); err != nil || pid != n.proc.PID {
+		t.Errorf("PID() = %d, %v; want %d", pid, err, n.proc.PID)
+	}
+	if err := n.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	if pid, err := n.PID(); err == nil {
+		t.Errorf("of a frozen node, PID() = %d, and no error", pid)
+	}
+	if err := n.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	n.Kill()
+	if pid, err := n.PID(); pid != 0 || err != nil {
+		t.Errorf("of a node that is down, PID() = %d, %v; want 0", pid, err)
+	}
+}

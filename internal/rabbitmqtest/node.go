@@ -108,6 +108,7 @@ func Attach(opts Options) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("attach to the RabbitMQ node in %s: %w", opts.Dir, err)
 	}
+	opts.Password = cmp.Or(opts.Password, testsecret.Password)
 	return &Node{opts: opts, install: install, cookie: string(cookie)}, nil
 }
 

@@ -80,7 +80,8 @@
 // are made here, so that all adapters make the same ones:
 //
 //   - [Prepare] checks the messages of a Publish and fills in what is empty.
-//   - [CheckSubscribe] checks a Source and fills in its defaults.
+//   - [CheckSubscribe] checks a Source and fills in its defaults; [CheckBind]
+//     checks one that is to be bound.
 //   - [Workers] runs the handlers of a subscription, in the order asked for,
 //     and drains them. The adapter gives it a function that waits for the next
 //     message, as a [Job].

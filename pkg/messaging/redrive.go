@@ -69,7 +69,7 @@ func Redrive(ctx context.Context, b Broker, dead Address, opts RedriveOptions) (
 		if ctx.Err() != nil {
 			return moved, fmt.Errorf("redrive %s: %w", dead, ctx.Err())
 		}
-		p, err := Get(ctx, b, Source{Address: dead})
+		p, err := Get(ctx, b, deadSource(dead))
 		if errors.Is(err, ErrEmpty) {
 			return moved, nil
 		}
@@ -92,6 +92,20 @@ func Redrive(ctx context.Context, b Broker, dead Address, opts RedriveOptions) (
 		moved++
 	}
 	return moved, nil
+}
+
+// catchAll is the queue for what cannot be decoded in a dead-letter queue whose
+// own name leaves no room for a suffix.
+const catchAll = "warren.dead"
+
+// deadSource is where Redrive gets from. Its user has no say in where its own
+// dead letters go, which is no reason to fail.
+func deadSource(dead Address) Source {
+	src := Source{Address: dead}
+	if src.validateDefaultDeadLetter() != nil {
+		src.Retry.DeadLetter = Queue(catchAll)
+	}
+	return src
 }
 
 // target is where d is to go, the zero Address where it is to stay.

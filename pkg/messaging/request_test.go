@@ -80,6 +80,7 @@ func TestRequestGetsTheRespondersError(t *testing.T) {
 		if !errors.As(err, &reply) || reply.Text != "no such customer" || reply.From != service {
 			t.Errorf("%v", err)
 		}
+		synctest.Wait() // the answer is sent before the request is settled
 		if info, err := b.Inspect(t.Context(), service); err != nil || info.Ready+info.Unsettled != 0 {
 			t.Errorf("the request is not done: %+v, %v", info, err)
 		}

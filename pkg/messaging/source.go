@@ -256,6 +256,24 @@ func (r Retry) backoff(attempt int) time.Duration {
 	return shortest + rand.N(longest-shortest+1)
 }
 
+// CheckBind is what every adapter asks first in Bind: whether src is a topic's
+// group. Who binds has no dead letters, so nothing is asked of their queue's name.
+func CheckBind(src Source) error {
+	if src.Retry.DeadLetter.IsZero() {
+		src.AutoAck = true
+	}
+	if err := src.Validate(); err != nil {
+		return fmt.Errorf("bind: %w", err)
+	}
+	switch {
+	case !src.Address.IsTopic():
+		return fmt.Errorf("bind: Source.Address is %s; only a topic has groups", src.Address)
+	case src.Group == "":
+		return fmt.Errorf("bind %s: Source.Group is empty; name the group whose queue is to be bound", src.Address)
+	}
+	return nil
+}
+
 // CheckSubscribe is what every adapter asks first in Subscribe: whether src and
 // h can be used. It returns src with its defaults.
 func CheckSubscribe(src Source, h Handler) (Source, error) {

@@ -87,6 +87,7 @@ type run struct {
 	running  sync.WaitGroup
 	failures failures     // with AutoAck
 	left     atomic.Int64 // messages released because their handler did not finish in time
+	told     int          // handlers that were running when Cut ended their time
 }
 
 // worker is one of the goroutines that call the handler. busy says who may
@@ -111,6 +112,9 @@ func (r *run) drain(cancelHandlers func()) error {
 	}
 	r.releaseWaiting()
 	if !waitFor(idle, r.Source.ShutdownTimeout, r.Cut) {
+		if r.isCut() {
+			r.told = r.busy()
+		}
 		cancelHandlers()
 		if !waitFor(idle, timeoutGrace, r.Cut) && (!r.isCut() || !waitFor(idle, cutGrace, nil)) {
 			r.abandon()
@@ -129,9 +133,25 @@ func (r *run) isCut() bool {
 	}
 }
 
+// busy is how many handlers are running.
+func (r *run) busy() int {
+	n := 0
+	for i := range r.workers {
+		if r.workers[i].busy.Load() {
+			n++
+		}
+	}
+	return n
+}
+
 func (r *run) unfinished() error {
 	left := r.left.Load()
-	if left == 0 {
+	switch {
+	case left > 0:
+	case r.told > 0:
+		return fmt.Errorf("%d handlers were still running when the broker was closed, and ended when they were told to: %w",
+			r.told, context.DeadlineExceeded)
+	default:
 		return nil
 	}
 	limit := fmt.Sprintf("within the shutdown timeout (%s)", r.Source.ShutdownTimeout)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/warrenmq/warren/pkg/messaging"
 )
@@ -11,6 +12,8 @@ import (
 var pulling = []Case{
 	{Rule: "C7", Name: "C7_redrive", run: c7Redrive,
 		Text: "a dead letter that is redriven is stored where it failed, as new, before it leaves the dead-letter queue"},
+	{Rule: "C7", Name: "C7_redrive_long_names", run: c7LongNames,
+		Text: "dead letters can be redriven whatever the names: a group is bound, and its dead letters are redriven, where no name has room for a suffix"},
 	{Rule: "C7", Name: "C7_redrive_to_nowhere", run: c7Nowhere,
 		Text: "a dead letter that cannot be redriven stays where it is"},
 	{Rule: "C1", Name: "C1_get", run: c1Get,
@@ -70,6 +73,43 @@ func c7Redrive(e *env) error {
 		return fmt.Errorf("what Filter refused is not in the dead-letter queue: %w", err)
 	}
 	return errors.Join(same(left, []string{"m3"}), e.empty(q), e.empty(dead(q)))
+}
+
+func c7LongNames(e *env) error {
+	fill := func(name string) string { return name + strings.Repeat("n", messaging.MaxShort-len(name)) }
+	topic := messaging.Topic(e.unique())
+	src := messaging.Source{Address: topic, Group: strings.Repeat("g", messaging.MaxShort-len(topic.Name())-1)}
+	if err := e.b.Bind(e.ctx, src); err != nil {
+		return fmt.Errorf("bind a group whose queue has a name of %d bytes: %w", len(src.Queue().Name()), err)
+	}
+	if err := e.publish(topic, text("m0")); err != nil {
+		return err
+	}
+	letters := messaging.Queue(fill(e.unique()))
+	src.Retry = messaging.Retry{MaxAttempts: 1, DeadLetter: letters}
+	in := newInbox()
+	s, err := e.subscribe(src, in.fail)
+	if err != nil {
+		return err
+	}
+	if _, err := e.next(in); err != nil {
+		return err
+	}
+	if err := s.stop(); err != nil {
+		return err
+	}
+	n, err := messaging.Redrive(e.ctx, e.b, letters, messaging.RedriveOptions{})
+	if n != 1 || err != nil {
+		return fmt.Errorf("redrive from a queue whose name has %d bytes moved %d of 1 messages: %w", len(letters.Name()), n, err)
+	}
+	if _, err := e.subscribe(src, in.accept); err != nil {
+		return err
+	}
+	got, err := e.take(in, 1)
+	if err != nil {
+		return err
+	}
+	return same(got, []string{"m0"})
 }
 
 func c7Nowhere(e *env) error {

@@ -26,6 +26,8 @@ var stopping = []Case{
 		Text: "Close meets its deadline with a handler that hangs, and says that it cut something"},
 	{Rule: "S5", Name: "S5_close_tells_of_handlers", run: s5Tells,
 		Text: "Close says that a handler did not finish, also where it was the ShutdownTimeout that ended first; each Close returns what the first did"},
+	{Rule: "S5", Name: "S5_close_tells_of_time", run: s5Time,
+		Text: "Close says that its context ended first, also where the handlers then ended at once and well"},
 	{Rule: "S5", Name: "S5_close_while_away", run: s5Away,
 		Text: "Close meets its deadline with the broker away, and ends the waiting of Publish"},
 	{Rule: "S5", Name: "S5_no_goroutine", run: s5Goroutine,
@@ -328,6 +330,37 @@ func s5Tells(e *env) error {
 	}
 	if again := e.closeBroker(time.Second); again == nil || again.Error() != first.Error() {
 		return fmt.Errorf("the first Close returned %w, the second %v", first, again)
+	}
+	return nil
+}
+
+func s5Time(e *env) error {
+	q, err := e.filled(1)
+	if err != nil {
+		return err
+	}
+	running := make(chan struct{}, 10)
+	s, err := e.subscribe(messaging.Source{Address: q}, func(ctx context.Context, _ *messaging.Delivery) error {
+		running <- struct{}{}
+		<-ctx.Done()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := e.wait(e.ctx, running, "the handler"); err != nil {
+		return err
+	}
+	switch err := e.closeBroker(200 * time.Millisecond); {
+	case err == nil:
+		return errors.New("a handler ran until its context was cancelled, and Close returned nil")
+	case errors.Is(err, errLate):
+		return err
+	case !errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("Close returned %w, which is not that its context ended", err)
+	}
+	if err := s.stop(); !errors.Is(err, messaging.ErrClosed) {
+		return fmt.Errorf("after Close, Subscribe returned %v, not ErrClosed", err)
 	}
 	return nil
 }
