@@ -132,7 +132,7 @@ func inTheBroker(b *Broker, q messaging.Address) string {
 	health := b.Health()
 	closeErr := b.Close(ctx)
 	other := newBroker(b.cfg, nil)
-	defer other.Close(ctx) //nolint:errcheck // the test has failed already
+	defer other.Close(ctx)
 	after, otherErr := other.Inspect(ctx, q)
 	return fmt.Sprintf("%+v (%v), and %+v (%v) after Close (%v); Health was %s", before, err, after, otherErr, closeErr, health)
 }
