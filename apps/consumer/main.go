@@ -30,6 +30,10 @@ topic while it is there. In a --key, * stands for exactly one word and # for any
 The first CTRL+C stops receiving, lets running work finish, returns what was not started to the
 queue, and ends with a summary. A second one quits at once.
 
+In staging, --http serves health, readiness and metrics, the OTEL_* variables say where traces
+and metrics are exported to, --log-format json makes the log structured, and --url-file keeps the
+password out of sight. docs/operations.md has the rest.
+
 The exit status is 0, 1 when the broker failed or work was cut off, 2 when the command line is
 wrong, and 130 after a second CTRL+C.
 
@@ -41,6 +45,7 @@ Examples:
   consumer --fail-on bad --max-attempts 3 --dead-letter failed
   consumer --topic orders --group billing --key 'order.*.placed' --key 'refund.#'
   consumer --topic orders                whatever is sent to the topic from now on
+  consumer --http 8080 --log-format json --log-level info --quiet
   consumer --declare tutorial            from the queue that the Python tutorial declares`
 
 func main() {

@@ -24,6 +24,10 @@ the lines of standard input, one message a line, in order; a line's end is not p
 Up to 20 messages, and the lines of standard input, get a line each. More get a progress bar
 on a terminal. Where there is more than one, a summary comes last.
 
+A producer that runs for long is watched with --http, which serves health, readiness and metrics;
+the OTEL_* variables say where traces and metrics are exported to, --log-format json makes the log
+structured, and --url-file keeps the password out of sight. docs/operations.md has the rest.
+
 The exit status is 0 when every message is stored, 1 when one failed (which, and why, is said
 on standard error) or was not sent, 2 when the command line is wrong, and 130 after a second
 CTRL+C. The first CTRL+C stops sending and waits for what is on its way; for standard input
@@ -37,6 +41,7 @@ Examples:
   producer --header tenant=acme --content-type application/json '{"id":1}'
   producer --topic orders --key order.eu.placed '{"id":1}'
   producer --delay 1m 'A reminder.'      delivered in a minute
+  tail -f log | producer --http 8080 -   with health, readiness and metrics
   producer --declare tutorial            to the queue that the Python tutorial declares
   producer -- -n                         a text that begins with a dash`
 
