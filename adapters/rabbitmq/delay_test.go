@@ -22,7 +22,10 @@ func TestDelayIsKept(t *testing.T) {
 	for d := 3 * time.Second; d > 0; d -= 70 * time.Millisecond {
 		delays = append(delays, d)
 	}
-	publish(t, b, q, &messaging.Message{Delay: time.Millisecond}) // declares some of the levels
+	if err := b.openWay(t.Context(), q, delays[0]); err != nil { // declares the levels, once for all
+		t.Fatal(err)
+	}
+	publish(t, b, q, &messaging.Message{Delay: time.Millisecond})
 	var msgs []*messaging.Message
 	for _, d := range delays {
 		msgs = append(msgs, &messaging.Message{Delay: d, Body: []byte(d.String())})

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/warrenmq/warren/internal/rabbitmqtest"
-	"github.com/warrenmq/warren/internal/testsecret"
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
@@ -247,6 +246,10 @@ func TestOpenNamesEachHost(t *testing.T) {
 	}
 	l.Close()
 	other, away := answers(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), l.Addr().String()
+	ours, err := url.Parse(rabbitmqtest.URL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
 	const odd, gone, novhost = "does not speak AMQP 0-9-1", "connection refused", "check that the virtual host exists"
 	for name, c := range map[string]struct {
 		hosts  []string
@@ -259,7 +262,7 @@ func TestOpenNamesEachHost(t *testing.T) {
 		"other order":  {[]string{away, other}, []string{gone, odd}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Open(t.Context(), "amqp://guest:"+testsecret.Password+"@"+strings.Join(c.hosts, ",")+"/nosuch?connect_timeout=1s")
+			_, err := Open(t.Context(), "amqp://"+ours.User.String()+"@"+strings.Join(c.hosts, ",")+"/nosuch?connect_timeout=1s")
 			if err == nil {
 				t.Fatal("it opened")
 			}

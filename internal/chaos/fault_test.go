@@ -98,7 +98,7 @@ func TestPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"before\n", "\nafter\n", "| **cut**: a cut | 9 | 12 | 11 | 0 | 0 | 0 | 0 | back in 1s |", "`chaos: faults 1, confirmed 12"} {
+	for _, want := range []string{"before\n", "\nafter\n", "| **cut**: a cut | 9 | duplicate, reorder | 12 | 11 | 0 | 0 | 0 | 0 | back in 1s |", "`chaos: faults 1, confirmed 12"} {
 		if strings.Count(string(text), want) != 1 {
 			t.Errorf("%q is not there once:\n%s", want, text)
 		}

@@ -31,13 +31,13 @@ func WritePage(file string, faults []Fault, results map[string]Result, times fun
 
 func table(faults []Fault, results map[string]Result, times func(Fault) int) string {
 	var b strings.Builder
-	b.WriteString("\n| fault | times | confirmed | delivered | lost | phantom | duplicated | out of order | measured |\n")
-	b.WriteString("|---|--:|--:|--:|--:|--:|--:|--:|---|\n")
+	b.WriteString("\n| fault | times | may | confirmed | delivered | lost | phantom | duplicated | out of order | measured |\n")
+	b.WriteString("|---|--:|---|--:|--:|--:|--:|--:|--:|---|\n")
 	var all []Result
 	for _, f := range faults {
 		r := results[f.Name]
 		all = append(all, r)
-		fmt.Fprintf(&b, "| **%s**: %s | %d | %d | %d | %d | %d | %d | %d | %s |\n", f.Name, f.What, times(f),
+		fmt.Fprintf(&b, "| **%s**: %s | %d | %s | %d | %d | %d | %d | %d | %d | %s |\n", f.Name, f.What, times(f), f.May(),
 			r.Confirmed, r.Delivered, r.Lost, r.Phantom, r.Duplicated, r.Disordered, strings.Join(r.Figures, "; "))
 	}
 	fmt.Fprintf(&b, "\n`%s`\n\n", Summary(all))
