@@ -21,8 +21,8 @@ func interruptible(parent context.Context, stderr io.Writer, quit func(status in
 		if _, ok := <-signals; !ok {
 			return
 		}
+		cancel() // first: whoever reads that it is stopping finds it so
 		Notice(stderr, "Stopping; press CTRL+C again to quit at once")
-		cancel()
 		if _, ok := <-signals; ok {
 			quit(StatusInterrupted)
 		}
