@@ -97,6 +97,11 @@ bench-quick: ## The ratios that have targets, in a minute and a half
 	@internal/tools/install.sh rabbitmq
 	@cd bench && go run -mod=mod . --quick
 
+.PHONY: scaling
+scaling: ## What passes through one queue, several, and a cluster, as figures in docs/scaling.md
+	@internal/tools/install.sh rabbitmq
+	@cd bench && go run -mod=mod ./scaling -page ../docs/scaling.md
+
 .PHONY: bench-test
 bench-test: $(GOLANGCI) ## The tests and linters of bench, which is a module of its own
 	@cd bench && go mod tidy -diff && go vet ./... && go test -count=1 ./...

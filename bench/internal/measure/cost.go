@@ -17,12 +17,18 @@ type Cost struct {
 
 // Meter reads the time, and the processor time that was used so far.
 type Meter struct {
-	client, broker *process.Process
+	client *process.Process
+	broker []*process.Process
 }
 
-// NewMeter also watches the broker's process; pid 0 stands for none.
-func NewMeter(broker int) *Meter {
-	return &Meter{client: find(os.Getpid()), broker: find(broker)}
+// NewMeter also watches the processes of the broker's nodes; pid 0 stands for
+// none.
+func NewMeter(nodes ...int) *Meter {
+	m := &Meter{client: find(os.Getpid())}
+	for _, pid := range nodes {
+		m.broker = append(m.broker, find(pid))
+	}
+	return m
 }
 
 func find(pid int) *process.Process {
@@ -41,7 +47,11 @@ type Reading struct {
 
 // Read is now.
 func (m *Meter) Read() Reading {
-	return Reading{at: time.Now(), client: used(m.client), broker: used(m.broker)}
+	r := Reading{at: time.Now(), client: used(m.client)}
+	for _, node := range m.broker {
+		r.broker += used(node)
+	}
+	return r
 }
 
 // Since is the cost from an earlier reading to this one.
