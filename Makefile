@@ -107,6 +107,10 @@ bench-test: $(GOLANGCI) ## The tests and linters of bench, which is a module of 
 	@cd bench && go mod tidy -diff && go vet ./... && go test -count=1 ./...
 	@cd bench && $(CURDIR)/$(GOLANGCI) run ./...
 
+.PHONY: pictures
+pictures: ## Draw the pictures of queues in the guides from their descriptions
+	@go run ./internal/tools/pictures docs/patterns
+
 .PHONY: docs-check
 docs-check: ## Run every command, program and block of README.md and docs, and follow their links
 	@internal/tools/install.sh rabbitmq pika

@@ -90,7 +90,7 @@ func main() {
 }
 '''
 `,
-		"commands":                       "'''console\n$ export A=b\n$ cd docs    # from here\n$ echo $A \\\n  c\nb c\n$ ls adr |\\\n> head -1\n0001-...\n'''\n\n'''console\n$ echo $A; basename $PWD\nb\ndocs\n'''\n",
+		"commands":                       "'''console\n$ export A=b\n$ cd docs    # from here\n$ echo $A \\\n  c\nb c\n$ ls adr |\\\n> head -1\n0001-...\n'''\n\n'''console\n$ echo $A; basename $PWD\nb\ndocs\n$ unset A\n$ echo ${A-none}\nnone\n'''\n",
 		"lines left out":                 "'''console\n$ seq 5\n1\n...\n4\n5\n'''\n",
 		"lines in any order":             "<!-- docs-check: unordered -->\n'''console\n$ seq 3\n3\n1\n2\n'''\n",
 		"a status":                       "<!-- docs-check: status `exit` 3 -->\n'''console\n$ exit 3\n'''\n",

@@ -119,7 +119,10 @@ func (s *session) start(ctx context.Context, c *command, keep bool) (*process, e
 			return nil, err
 		}
 	}
-	script := "[ ! -e '" + s.state + "' ] || . '" + s.state + "'\n"
+	script := ""
+	if _, err := os.Stat(s.state); err == nil {
+		script, env = ". '"+s.state+"'\n", []string{} // it has the whole environment, without what was unset
+	}
 	if keep {
 		script += `trap '{ export -p; printf "cd %q\n" "$PWD"; } >` + s.state + "' EXIT\n"
 	}
