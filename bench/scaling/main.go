@@ -11,6 +11,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
@@ -19,7 +20,6 @@ import (
 
 	"github.com/warrenmq/warren/bench/internal/measure"
 	"github.com/warrenmq/warren/bench/internal/report"
-	"github.com/warrenmq/warren/internal/cli"
 	"github.com/warrenmq/warren/internal/rabbitmqtest"
 )
 
@@ -28,7 +28,7 @@ func main() {
 	rounds := flag.Int("rounds", 5, "measure each way `N` times")
 	round := flag.Duration("round", time.Second, "a round takes about `TIME`")
 	flag.Parse()
-	cli.Log(os.Stderr, false)
+	slog.SetLogLoggerLevel(slog.LevelWarn)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, *page, *rounds, *round)
 	stop()
