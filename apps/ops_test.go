@@ -17,6 +17,7 @@ import (
 	"github.com/warrenmq/warren/internal/cli"
 	"github.com/warrenmq/warren/internal/cli/clitest"
 	"github.com/warrenmq/warren/internal/rabbitmqtest"
+	"github.com/warrenmq/warren/internal/testsecret"
 )
 
 var serving = regexp.MustCompile(`Serving (http://[^/]+)/healthz`)
@@ -55,6 +56,9 @@ func awaitCurl(t *testing.T, url string, status int, says string) {
 	timeout := time.After(clitest.Timeout)
 	for {
 		got, body := curl(url)
+		if strings.Contains(body, testsecret.Password) {
+			t.Fatalf("%s shows the password", url)
+		}
 		if got == status && strings.Contains(body, says) {
 			return
 		}
