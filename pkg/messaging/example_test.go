@@ -218,3 +218,20 @@ func ExamplePublishError() {
 	// unroutable: true
 	// failed: m-1
 }
+
+// A probe that says whether the service can work, told each time that this
+// changes.
+func ExampleWatch() {
+	ctx := context.Background()
+	broker := newBroker(ctx, "hello")
+
+	for h := range messaging.Watch(ctx, broker) {
+		fmt.Println("the broker is", h.State)
+		if h.State == messaging.Connected {
+			broker.Close(ctx) // the loop ends with it
+		}
+	}
+	// Output:
+	// the broker is connected
+	// the broker is closed
+}
