@@ -141,10 +141,8 @@ func newContainer(t *testing.T, s types.ServiceConfig, dir string, node *rabbitm
 	if !strings.Contains(url, "@rabbitmq:5672/") {
 		t.Fatalf("%s: its broker is not the service rabbitmq", s.Name)
 	}
-	return &container{
-		service: s, dir: dir, port: strconv.Itoa(ports[0]),
-		url: strings.Replace(url, "rabbitmq:5672", node.Addr(), 1),
-	}
+	// The node's password is its own.
+	return &container{service: s, dir: dir, port: strconv.Itoa(ports[0]), url: node.URL()}
 }
 
 // start does what an engine does: the image's entry point with the service's
