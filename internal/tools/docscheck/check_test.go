@@ -70,7 +70,7 @@ err := broker.Publish(ctx, messaging.Queue("hello"), &messaging.Message{})
 		"a block that continues":              prelude + "'''go\na := 1\n'''\n\n<!-- docs-check: continues -->\n'''go\nb := a\n'''\n",
 		"imports that the block has as well":  prelude + "'''go\nimport \"errors\"\n\nfunc f() error { return errors.New(`a`) }\n'''\n",
 		"a program, and what it prints":       "'''go\npackage main\n\nimport \"fmt\"\n\nfunc main() {\n\tfmt.Println(\"in\", 12.5)\n}\n'''\n\n'''text\nin 7.25\n'''\n",
-		"a function, run by what is not seen": "<!-- docs-check: run\nfunc main() { println(double(21)) }\n-->\n'''go\nfunc double(n int) int { return 2 * n }\n'''\n\n'''text\n42\n'''\n",
+		"a function, run by what is not seen": "<!-- docs-check: run\nimport \"fmt\"\nfunc main() { fmt.Println(double(21)); println(\"to the log\") }\n-->\n'''go\nfunc double(n int) int { return 2 * n }\n'''\n\n'''text\n42\n'''\n",
 		"a test":                              "<!-- docs-check: run -->\n'''go\nimport \"testing\"\n\nfunc TestA(t *testing.T) { t.Log(\"a\") }\n'''\n",
 		"a program that CTRL+C ends": `<!-- docs-check: run until ready -->
 '''go

@@ -161,13 +161,14 @@ func (w *workshop) runProgram(ctx context.Context, run *note, output *block, nam
 	if err != nil {
 		return fmt.Errorf("%w; its output:\n%s", err, p.output())
 	}
-	said := w.there(p.output())
 	if status != 0 {
-		return fmt.Errorf("exit status %d; its output:\n%s", status, said)
+		return fmt.Errorf("exit status %d; its output:\n%s", status, w.there(p.output()))
 	}
 	if output == nil {
 		return nil
 	}
+	said, _ := p.stdout.read() // not the log
+	said = w.there(said)
 	equal := matches
 	if output.note("unordered") != nil {
 		equal = matchesInAnyOrder

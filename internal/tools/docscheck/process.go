@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -49,14 +50,16 @@ func (s *screen) read() (string, <-chan struct{}) {
 // process is a command that runs, in a group of its own.
 type process struct {
 	*child.Process
-	out *screen
+	out    *screen // all of it, as a terminal shows it
+	stdout *screen // standard output alone
 }
 
 // start starts a command in dir, with environment.
 func start(dir string, environment []string, name string, args ...string) (*process, error) {
-	p := &process{out: newScreen()}
+	p := &process{out: newScreen(), stdout: newScreen()}
 	cmd := exec.Command(name, args...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, environment, p.out, p.out
+	cmd.Dir, cmd.Env = dir, environment
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(p.out, p.stdout), p.out
 	cmd.WaitDelay = time.Second // for the output, where something is left over that has it open
 	var err error
 	p.Process, err = child.Start(cmd, false)
