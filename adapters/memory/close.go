@@ -94,6 +94,9 @@ func (b *Broker) leave(s *subscription, unfinished bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.subs, s)
+	if len(b.subs) == 0 {
+		b.stock.rest()
+	}
 	if b.closing && unfinished {
 		b.unfinished++
 	}

@@ -143,7 +143,9 @@ func (q *queue) drop(e *entry) {
 	} else {
 		q.fifo.remove(e)
 	}
-	q.expiring.remove(e)
+	if e.timed > 0 {
+		q.expiring.remove(e)
+	}
 }
 
 // trim drops from the head what is over the queue's length. It comes after

@@ -1,6 +1,7 @@
 package messaging
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
 	"time"
@@ -19,23 +20,15 @@ func newID(now time.Time) string {
 	fraction := uint64(now.Nanosecond()%int(time.Millisecond)) << 12 / uint64(time.Millisecond)
 
 	var b [16]byte
-	for i := range 6 {
-		b[i] = byte(ms >> (40 - 8*i))
-	}
-	b[6] = 0x70 | byte(fraction>>8)
-	b[7] = byte(fraction)
-	random := rand.Uint64()
-	for i := range 8 {
-		b[8+i] = byte(random >> (56 - 8*i))
-	}
-	b[8] = 0x80 | b[8]&0x3f
+	binary.BigEndian.PutUint64(b[0:], ms<<16|0x7000|fraction)
+	binary.BigEndian.PutUint64(b[8:], 0x80<<56|rand.Uint64()>>2)
 
 	var s [36]byte
-	hex.Encode(s[0:8], b[0:4])
-	hex.Encode(s[9:13], b[4:6])
-	hex.Encode(s[14:18], b[6:8])
-	hex.Encode(s[19:23], b[8:10])
-	hex.Encode(s[24:36], b[10:16])
+	hex.Encode(s[4:36], b[:])
+	copy(s[0:8], s[4:12])
+	copy(s[9:13], s[12:16])
+	copy(s[14:18], s[16:20])
+	copy(s[19:23], s[20:24])
 	s[8], s[13], s[18], s[23] = '-', '-', '-', '-'
 	return string(s[:])
 }

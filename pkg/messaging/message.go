@@ -112,13 +112,8 @@ func (m *Message) validate() error {
 	if m == nil {
 		return invalid("Message", "is nil; pass a *Message")
 	}
-	for _, f := range [...]struct{ name, value string }{
-		{"ID", m.ID}, {"Type", m.Type}, {"ContentType", m.ContentType},
-		{"CorrelationID", m.CorrelationID}, {"Key", m.Key},
-	} {
-		if len(f.value) > MaxShort {
-			return invalid("Message."+f.name, "has %d bytes; the limit is %d", len(f.value), MaxShort)
-		}
+	if max(len(m.ID), len(m.Type), len(m.ContentType), len(m.CorrelationID), len(m.Key)) > MaxShort {
+		return m.tooLong()
 	}
 	if m.ReplyTo != "" {
 		if err := checkName("Message.ReplyTo", m.ReplyTo); err != nil {
@@ -131,12 +126,28 @@ func (m *Message) validate() error {
 	if err := checkSpan("Message.Delay", m.Delay, MaxDelay); err != nil {
 		return err
 	}
+	if len(m.Headers) == 0 { // to begin to go through none takes as long as the rest
+		return nil
+	}
 	for k := range m.Headers {
 		if k == "" {
 			return invalid("Message.Headers", "has an empty key")
 		}
 		if len(k) > MaxShort {
 			return invalid("Message.Headers", "has a key of %d bytes; the limit is %d", len(k), MaxShort)
+		}
+	}
+	return nil
+}
+
+// tooLong says which of the short strings is.
+func (m *Message) tooLong() error {
+	for _, f := range [...]struct{ name, value string }{
+		{"ID", m.ID}, {"Type", m.Type}, {"ContentType", m.ContentType},
+		{"CorrelationID", m.CorrelationID}, {"Key", m.Key},
+	} {
+		if len(f.value) > MaxShort {
+			return invalid("Message."+f.name, "has %d bytes; the limit is %d", len(f.value), MaxShort)
 		}
 	}
 	return nil

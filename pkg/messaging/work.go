@@ -301,8 +301,12 @@ func (r *run) settle(job Job, d *Delivery, attempt int, verdict error) {
 		}
 		return
 	}
+	if verdict == nil { // nearly always
+		job.Settle(Decision{Action: Acknowledge})
+		return
+	}
 	dec := Decide(verdict, attempt, r.Source.Retry)
-	if verdict != nil && r.handlers.Err() != nil {
+	if r.handlers.Err() != nil {
 		r.left.Add(1)
 		dec = Decision{Action: Release, Err: verdict}
 	}
