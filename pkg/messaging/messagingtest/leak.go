@@ -46,9 +46,10 @@ func (e *env) goroutines() []string {
 	if err := pprof.Lookup("goroutine").WriteTo(&all, 1); err != nil {
 		return []string{err.Error()}
 	}
+	label := fmt.Sprintf("%q:%q", labelKey, e.name) // a broker in the process may have labels with names of queues
 	var left []string
 	for stack := range strings.SplitSeq(all.String(), "\n\n") {
-		if strings.Contains(stack, e.name) && !strings.Contains(stack, "messagingtest.(*env).goroutines") {
+		if strings.Contains(stack, label) && !strings.Contains(stack, "messagingtest.(*env).goroutines") {
 			left = append(left, stack)
 		}
 	}

@@ -1,0 +1,23 @@
+package natsjetstream
+
+import (
+	"context"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/warrenmq/warren/pkg/messaging"
+)
+
+// Subject is what another program publishes under to reach a queue.
+func Subject(q messaging.Address) string { return queuePlace(q.Name()).subject }
+
+// DeleteConsumer is what an operator may do to a queue.
+func DeleteConsumer(nc *nats.Conn, q messaging.Address) error {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	p := queuePlace(q.Name())
+	return js.DeleteConsumer(context.Background(), p.stream, p.consumer)
+}
