@@ -111,6 +111,11 @@ bench-test: $(GOLANGCI) ## The tests and linters of bench, which is a module of 
 pictures: ## Draw the pictures of queues in the guides from their descriptions
 	@go run ./internal/tools/pictures docs/patterns
 
+.PHONY: examples-test
+examples-test: $(GOLANGCI) ## The tests and linters of examples, each a module of its own
+	@internal/tools/install.sh cc
+	@for dir in examples/*/; do (cd $$dir && go mod tidy -diff && go vet ./... && go test -race -count=1 ./... && $(CURDIR)/$(GOLANGCI) run ./...); done
+
 .PHONY: docs-check
 docs-check: ## Run every command, program and block of README.md and docs, and follow their links
 	@internal/tools/install.sh rabbitmq pika

@@ -27,6 +27,8 @@ type Broker struct {
 	own  sync.WaitGroup // goroutines that end with life
 	over chan struct{}  // closed when Close has returned
 
+	changes messaging.Changes // of Health
+
 	mu       sync.Mutex
 	up       chan struct{}   // closed when the connection is back
 	conn     context.Context // ends when the connection is lost
@@ -44,8 +46,9 @@ type Broker struct {
 }
 
 var (
-	_ messaging.Broker = (*Broker)(nil)
-	_ messaging.Getter = (*Broker)(nil)
+	_ messaging.Broker  = (*Broker)(nil)
+	_ messaging.Getter  = (*Broker)(nil)
+	_ messaging.Watcher = (*Broker)(nil)
 )
 
 func newBroker(ackWait time.Duration) *Broker {
@@ -73,6 +76,7 @@ func (b *Broker) disconnected(err error) {
 	b.lastErr = fmt.Errorf("the connection was lost: %w", cmp.Or(err, nats.ErrConnectionClosed))
 	b.since, b.up = time.Now(), make(chan struct{})
 	b.lose(b.lastErr)
+	b.changes.Notify()
 	slog.Warn("NATS: connection lost; it is opened again", "error", err)
 }
 
@@ -84,6 +88,7 @@ func (b *Broker) reconnected() {
 	b.since = time.Now()
 	close(b.up)
 	b.mu.Unlock()
+	b.changes.Notify()
 	slog.Info("NATS: connected again")
 	b.giveUpAll()
 }
@@ -139,6 +144,9 @@ func (b *Broker) Health() messaging.Health {
 	return h
 }
 
+// HealthChanged implements [messaging.Watcher].
+func (b *Broker) HealthChanged() <-chan struct{} { return b.changes.Next() }
+
 // join counts s in. It says no once the Broker is closing.
 func (b *Broker) join(s *subscription) bool {
 	b.mu.Lock()
@@ -155,6 +163,7 @@ func (b *Broker) leave(s *subscription, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.subs, s)
+	b.changes.Notify()
 	if b.closing && err != nil {
 		b.unfinished++
 	}
@@ -219,6 +228,7 @@ func (b *Broker) beginClose() bool {
 		return false
 	}
 	b.closing, b.since = true, time.Now()
+	b.changes.Notify()
 	for s := range b.subs {
 		s.cancel(messaging.ErrClosed)
 	}

@@ -17,6 +17,7 @@ import (
 // Every other rule is a test that must pass.
 var missing = map[string]string{
 	"P7":                    "JetStream has no alarm that blocks publishers; what it has no room for it refuses, which is ErrRejected",
+	"H1_watch_blocked":      "as P7",
 	"P8_too_large":          "JetStream stores 64 KiB of headers, the contract has 100 KB; TestTooLarge holds the adapter to its own limit",
 	"C12_as_declared":       "goes through SingleActive and AutoDelete, as Declare_again",
 	"T3_patterns":           "NATS has what # is at the end of a pattern only; TestPatterns has all others",

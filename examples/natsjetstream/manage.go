@@ -171,11 +171,8 @@ func (b *Broker) config(p place) jetstream.ConsumerConfig {
 // Bind creates a topic's group, see [messaging.Manager]. One that exists gets
 // the keys of this call instead of those that it had.
 func (b *Broker) Bind(ctx context.Context, from messaging.Source) error {
-	if err := from.Validate(); err != nil {
-		return fmt.Errorf("bind: %w", err)
-	}
-	if !from.Address.IsTopic() || from.Group == "" {
-		return errors.New("bind: Source must have a topic as its Address, and a Group")
+	if err := messaging.CheckBind(from); err != nil {
+		return err
 	}
 	doing := fmt.Sprintf("bind group %s to %s", from.Group, from.Address)
 	keys, err := filters(from.Address.Name(), from.Keys)

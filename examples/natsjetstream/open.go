@@ -104,7 +104,7 @@ func (b *Broker) connect(ctx context.Context, u *url.URL, opts []nats.Option) er
 		all = append(all, nats.UserInfo(u.User.Username(), password))
 	}
 	if deadline, ok := ctx.Deadline(); ok {
-		all = append(all, nats.Timeout(time.Until(deadline)))
+		all = append(all, nats.Timeout(min(time.Until(deadline), nats.DefaultTimeout))) // of reconnecting too
 	}
 	nc, err := nats.Connect(strings.Join(hosts, ","), append(all, opts...)...)
 	if err != nil {

@@ -76,6 +76,11 @@ func newSubscription(ctx context.Context, b *Broker, src messaging.Source) (*sub
 
 func (s *subscription) private() bool { return s.src.Address.IsTopic() && s.src.Group == "" }
 
+func (s *subscription) setActive(yes bool) {
+	s.active.Store(yes)
+	s.b.changes.Notify()
+}
+
 // failed says of which subscription err is, nil for nil.
 func (s *subscription) failed(err error) error {
 	if err == nil {
@@ -167,7 +172,7 @@ func (s *subscription) receive() error {
 		p, err := s.attach(conn)
 		if err == nil {
 			err = s.forward(conn, p)
-			s.active.Store(false)
+			s.setActive(false)
 			s.detach(p)
 		}
 		var refused *jetstream.APIError
@@ -199,7 +204,7 @@ func (s *subscription) attach(conn context.Context) (*pull, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.active.Store(conn.Err() == nil)
+	s.setActive(conn.Err() == nil)
 	if s.src.Ready != nil {
 		s.src.Ready()
 	}
