@@ -67,14 +67,16 @@ func brokerAway(t *trial) error {
 }
 
 // pause lets time pass.
-func (t *trial) pause(d time.Duration) error {
+func (t *trial) pause(d time.Duration) error { return pause(t.ctx, d) }
+
+func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return nil
-	case <-t.ctx.Done():
-		return context.Cause(t.ctx)
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 

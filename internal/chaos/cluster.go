@@ -68,7 +68,9 @@ func (s *site) start() error {
 	if err := errors.Join(s.sync(s.cluster.Nodes...), s.whole()); err != nil {
 		return err
 	}
-	s.load = s.trial.load(b, b, s.queue, spec{publishers: 16, consumers: 4})
+	// Publishers that take all they can get would leave three nodes on one
+	// machine no time to start.
+	s.load = s.trial.load(b, b, s.queue, spec{publishers: 16, consumers: 4, pace: 40 * time.Millisecond})
 	return nil
 }
 

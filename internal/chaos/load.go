@@ -18,6 +18,7 @@ type spec struct {
 	patience   time.Duration // of a Publish; defaults to a minute
 	work       time.Duration // of a handler
 	prefetch   int           // of a consumer; defaults to 20
+	pace       time.Duration // of a publisher, between one Publish and the next
 	backlog    int           // messages that may wait to be delivered; defaults to 2000
 }
 
@@ -107,6 +108,9 @@ func (l *load) publisher(ctx context.Context) {
 			}
 		}
 		_ = l.send(msgs) // what fails is in the books
+		if l.spec.pace > 0 && pause(ctx, l.spec.pace) != nil {
+			return
+		}
 	}
 }
 

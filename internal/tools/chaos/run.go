@@ -24,9 +24,9 @@ type runner struct {
 	all map[string]chaos.Result
 }
 
-// atOnce is how many kinds of faults happen at the same time in a short run.
-// Most of them wait most of the time.
-const atOnce = 3
+// How many kinds of faults happen at the same time, besides those that are
+// apart. Most of them wait most of the time.
+const atOnce, atOnceShort = 2, 3
 
 func (r *runner) run(ctx context.Context) error {
 	faults, err := r.choose()
@@ -69,9 +69,9 @@ func (r *runner) run(ctx context.Context) error {
 
 func (r *runner) places() int {
 	if r.short {
-		return atOnce
+		return atOnceShort
 	}
-	return 1
+	return atOnce
 }
 
 func (r *runner) choose() ([]chaos.Fault, error) {
