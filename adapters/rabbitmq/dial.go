@@ -67,7 +67,7 @@ func share(ctx context.Context, most time.Duration, attempts int) time.Duration 
 
 // dial opens one connection, within ctx.
 func dial(ctx context.Context, c *config, host, role string) (*generation, error) {
-	s, err := dialSocket(ctx, c, host)
+	s, err := dialSocket(ctx, c, host, role == rolePublish)
 	if err != nil {
 		return nil, dialError(ctx, err)
 	}
@@ -78,7 +78,7 @@ func dial(ctx context.Context, c *config, host, role string) (*generation, error
 		err = ctx.Err()
 	}
 	if err != nil {
-		s.cut() // amqp091-go leaves its goroutines behind where the handshake failed
+		s.end() // amqp091-go leaves its goroutines behind where the handshake failed
 		return nil, dialError(ctx, handshakeError(err, s))
 	}
 	conn.Config.FrameSize = t.agreed
@@ -86,13 +86,13 @@ func dial(ctx context.Context, c *config, host, role string) (*generation, error
 	return newGeneration(conn, s, host), nil
 }
 
-func dialSocket(ctx context.Context, c *config, host string) (*socket, error) {
+func dialSocket(ctx context.Context, c *config, host string, buffered bool) (*socket, error) {
 	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", host)
 	if err != nil {
 		return nil, err
 	}
 	if c.tls == nil {
-		return newSocket(raw, raw), nil
+		return newSocket(raw, raw, buffered), nil
 	}
 	conf := c.tls
 	if conf.ServerName == "" {
@@ -104,7 +104,7 @@ func dialSocket(ctx context.Context, c *config, host string) (*socket, error) {
 		raw.Close()
 		return nil, fmt.Errorf("TLS: %w", err)
 	}
-	return newSocket(secure, raw), nil
+	return newSocket(secure, raw, buffered), nil
 }
 
 // amqpConfig is what the broker is told about us. Recovery stays nil: after

@@ -3,7 +3,6 @@ package rabbitmq
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -13,15 +12,21 @@ import (
 
 // dispatch is one call of publisher.send, on the goroutine of its caller.
 type dispatch struct {
-	p        *publisher
-	ctx      context.Context
-	progress *atomic.Int64
-	msgs     []outgoing
-	state    []sending
+	p      *publisher
+	ctx    context.Context
+	encode func(int) (outgoing, error)
+	msgs   []sending
+
+	timer     *time.Timer // for the next sign of progress; nil while none was waited for
+	impatient bool        // it did not come in time
 }
 
-// sending is what has become of one message so far.
+// sending is a message and what has become of it so far.
 type sending struct {
+	outgoing
+	encoded bool
+	confirm *amqp.DeferredConfirmation // of the present round; nil while it has not been written
+
 	done    bool
 	err     error     // where done: why it is not stored, nil if it is
 	unsure  bool      // it was sent, and the connection lost before it was confirmed
@@ -39,9 +44,10 @@ func (d *dispatch) run() []error {
 		todo[i] = i
 	}
 	for round := 0; ; round++ {
-		lane.load.Add(int64(len(todo)))
-		d.attempt(lane, newBatch(d.msgs, todo))
-		lane.load.Add(-int64(len(todo)))
+		load := int64(len(todo))
+		lane.load.Add(load)
+		d.attempt(lane, todo)
+		lane.load.Add(-load)
 		todo = d.left(todo)
 		if len(todo) == 0 {
 			return d.errors()
@@ -60,7 +66,7 @@ func (d *dispatch) run() []error {
 func (d *dispatch) left(todo []int) []int {
 	kept := todo[:0]
 	for _, i := range todo {
-		if !d.state[i].done {
+		if !d.msgs[i].done {
 			kept = append(kept, i)
 		}
 	}
@@ -70,8 +76,8 @@ func (d *dispatch) left(todo []int) []int {
 // survey says whether any message was refused or is under suspicion.
 func (d *dispatch) survey(todo []int) (refused, suspect bool) {
 	for _, i := range todo {
-		refused = refused || !d.state[i].refused.IsZero()
-		suspect = suspect || d.state[i].suspect
+		refused = refused || !d.msgs[i].refused.IsZero()
+		suspect = suspect || d.msgs[i].suspect
 	}
 	return refused, suspect
 }
@@ -90,50 +96,45 @@ func (d *dispatch) rest(wait time.Duration) {
 // errors returns what failed, nil where nothing did.
 func (d *dispatch) errors() []error {
 	var errs []error
-	for i := range d.state {
-		if d.state[i].err != nil {
+	for i := range d.msgs {
+		if d.msgs[i].err != nil {
 			if errs == nil {
-				errs = make([]error, len(d.state))
+				errs = make([]error, len(d.msgs))
 			}
-			errs[i] = d.state[i].err
+			errs[i] = d.msgs[i].err
 		}
 	}
 	return errs
 }
 
-// attempt hands a batch to a lane and waits for what becomes of its messages.
-func (d *dispatch) attempt(l *lane, b *batch) {
-	if d.ctx.Err() != nil {
-		d.giveUp(b.index)
+// attempt writes messages in order to one session of a lane, as long as it
+// lasts, and waits for what becomes of them.
+func (d *dispatch) attempt(l *lane, todo []int) {
+	s := d.open(l)
+	if s == nil {
+		d.giveUp(todo)
 		return
 	}
-	select {
-	case l.work <- b:
-	case <-d.ctx.Done():
-		d.giveUp(b.index)
-		return
-	case <-d.p.cut:
-		d.giveUp(b.index)
-		return
+	r := &round{dispatch: d, lane: l, session: s, todo: todo, alone: l == d.p.alone}
+	r.write()
+	r.settle(r.written)
+	if r.over {
+		r.abandon()
 	}
-	for next := 0; ; {
-		written, finished := b.written()
-		for ; next < len(written); next++ {
-			if !d.wait(written[next].Done()) {
-				d.abandon(l, b, next)
-				return
-			}
-			d.settle(l, b, next, written[next])
+}
+
+// open waits for a session of l. It returns nil when the call has ended before.
+func (d *dispatch) open(l *lane) *session {
+	for d.ctx.Err() == nil {
+		s, opening := l.session()
+		if s != nil {
+			return s
 		}
-		if finished {
-			d.notWritten(b, next)
-			return
-		}
-		if !d.wait(b.wake) {
-			d.abandon(l, b, next)
-			return
+		if !d.wait(opening) {
+			break
 		}
 	}
+	return nil
 }
 
 // wait waits for c, and says whether that came before the end of everything.
@@ -147,102 +148,38 @@ func (d *dispatch) wait(c <-chan struct{}) bool {
 	case <-c:
 		return true
 	case <-d.ctx.Done():
-		return false
 	case <-d.p.cut:
-		return false
+	case <-d.limit():
+		d.impatient = true
+	}
+	return false
+}
+
+// limit gets a value when the call has waited for too long since it was asked,
+// where its context has no deadline. Every wait is for a sign of progress.
+func (d *dispatch) limit() <-chan time.Time {
+	if _, limited := d.ctx.Deadline(); limited {
+		return nil
+	}
+	if d.timer == nil {
+		d.timer = time.NewTimer(d.p.cfg.publishTimeout)
+	} else {
+		d.timer.Reset(d.p.cfg.publishTimeout)
+	}
+	return d.timer.C
+}
+
+func (d *dispatch) stop() {
+	if d.timer != nil {
+		d.timer.Stop()
 	}
 }
 
-// settle notes what a confirmation means for message k of b.
-func (d *dispatch) settle(l *lane, b *batch, k int, c *amqp.DeferredConfirmation) {
-	s := &d.state[b.index[k]]
-	switch b.session.outcome(&d.msgs[b.index[k]], c) {
-	case stored:
-		s.done = true
-		b.session.gen.use()
-	case returned:
-		s.done, s.err = true, messaging.ErrUnroutable
-	case refused:
-		if !s.refused.IsZero() { // not for the first time
-			b.session.distrust()
-		}
-		d.refuse(s)
-	case lost:
-		d.lose(s, &d.msgs[b.index[k]], l, b.session)
-	}
-	b.session.release()
-	d.progress.Add(1)
-}
-
-// refuse notes that the broker answered with a nack. It gives no reason: the
-// queue may be full, or its leader just moved.
-func (d *dispatch) refuse(s *sending) {
-	now := time.Now()
-	if s.refused.IsZero() {
-		s.refused = now
-	}
-	if now.Sub(s.refused) >= d.p.cfg.rejectTimeout {
-		s.done, s.err = true, fmt.Errorf("%w for %s; is the queue full?", messaging.ErrRejected, d.p.cfg.rejectTimeout)
-	}
-}
-
-// lose notes that the channel was closed before the confirmation came. If the
-// broker closed it for a message, and this one was alone on it, it is to blame.
-func (d *dispatch) lose(s *sending, m *outgoing, l *lane, of *session) {
-	s.unsure, s.refused = true, time.Time{}
-	exception := of.exception()
-	if exception == nil {
-		return
-	}
-	alone := l == d.p.alone
-	if m.nobodyTakes(exception, alone) { // nor would anybody if it was sent again
-		s.done = true
-		d.p.topics.Delete(m.exchange)
-		return
-	}
-	s.suspect = true
-	if alone {
-		s.done, s.err = true, exception
-	}
-}
-
-// notWritten notes what the writer did not get to because its channel was
-// closed. The first of it may have been written in part. All of it is sent
-// again, after what was written and lost.
-func (d *dispatch) notWritten(b *batch, next int) {
-	if next < b.begun() {
-		d.state[b.index[next]].unsure = true
-	}
-}
-
-// abandon ends the waiting for a batch from message next on. What was written
-// goes on being waited for by somebody else, for as long as its permits are
-// taken.
-func (d *dispatch) abandon(l *lane, b *batch, next int) {
-	written, begun := b.withdraw()
-	var open []int
-	for k := next; k < begun; k++ {
-		if k < len(written) && isDone(written[k]) {
-			d.settle(l, b, k, written[k])
-			continue
-		}
-		d.state[b.index[k]].unsure = true
-		open = append(open, k)
-	}
-	if len(open) > 0 {
-		d.p.running.Go(func() { b.reap(open) })
-	}
-	d.giveUp(b.index[next:])
-}
-
-// giveUp says of these messages that ctx has ended, or the broker closed.
+// giveUp says of these messages that the call has ended.
 func (d *dispatch) giveUp(todo []int) {
-	why := messaging.ErrClosed
-	if d.ctx.Err() != nil {
-		why = d.p.link.because(endOf(d.ctx))
-	}
+	why := d.ending()
 	for _, i := range todo {
-		s := &d.state[i]
+		s := &d.msgs[i]
 		switch {
 		case s.done:
 			continue
@@ -257,11 +194,15 @@ func (d *dispatch) giveUp(todo []int) {
 	}
 }
 
-func isDone(c *amqp.DeferredConfirmation) bool {
-	select {
-	case <-c.Done():
-		return true
+// ending is why the call ends before its messages are stored: its context, the
+// limit where that has none, or the broker that was closed.
+func (d *dispatch) ending() error {
+	switch {
+	case d.ctx.Err() != nil:
+		return d.p.link.because(endOf(d.ctx))
+	case d.impatient:
+		return d.p.link.because(d.p.impatience())
 	default:
-		return false
+		return messaging.ErrClosed
 	}
 }

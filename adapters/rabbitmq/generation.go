@@ -154,7 +154,7 @@ func (g *generation) close(now <-chan struct{}) {
 	case <-now:
 	case <-timer.C:
 	}
-	g.socket.cut()
+	g.socket.end()
 	<-done
 }
 

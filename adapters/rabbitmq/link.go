@@ -66,7 +66,7 @@ func (l *link) run(ctx context.Context, g *generation) {
 			g.close(l.cut)
 			return
 		}
-		g.socket.cut()
+		g.socket.end()
 		g = nil
 		pause(ctx, wait)
 	}
@@ -98,7 +98,7 @@ func (l *link) connect(ctx context.Context) *generation {
 		g, err := dialAny(ctx, l.cfg, l.role)
 		if err == nil && l.restore != nil {
 			if err = l.restore(g); err != nil {
-				g.socket.cut()
+				g.socket.end()
 			}
 		}
 		if err == nil {

@@ -154,7 +154,7 @@ func toTopic(topic, key string, p amqp.Publishing) outgoing {
 }
 
 func (b *Broker) store(ctx context.Context, m outgoing) error {
-	if errs := b.publisher.send(ctx, []outgoing{m}); errs != nil {
+	if errs := b.publisher.send(ctx, 1, func(int) (outgoing, error) { return m, nil }); errs != nil {
 		return errs[0]
 	}
 	return nil

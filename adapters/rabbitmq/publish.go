@@ -31,21 +31,29 @@ func (b *Broker) Publish(ctx context.Context, to messaging.Address, msgs ...*mes
 	if len(msgs) == 0 {
 		return nil
 	}
-	errs := make([]error, len(msgs))
 	if b.enterLate("publish") != nil {
+		errs := make([]error, len(msgs))
 		for i := range errs {
 			errs[i] = messaging.ErrClosed
 		}
 		return publishError(to, msgs, errs)
 	}
 	defer b.calls.Done()
-	out, index := b.prepare(ctx, to, msgs, errs)
-	if len(out) > 0 {
-		for i, err := range b.publisher.send(ctx, out) {
-			errs[index[i]] = err
-			if code(err) == amqp.NotFound { // of delayed messages only: the first exchange of their way
-				b.lostWay(ctx)
-			}
+	direct, delayed := b.ways(ctx, to, msgs)
+	errs := b.publisher.send(ctx, len(msgs), func(i int) (outgoing, error) {
+		o, err := b.outgoing(to, msgs[i])
+		switch {
+		case err != nil:
+			return o, err
+		case msgs[i].Delay > 0:
+			return o, delayed
+		default:
+			return o, direct
+		}
+	})
+	for _, err := range errs {
+		if code(err) == amqp.NotFound { // of delayed messages only: the first exchange of their way
+			b.lostWay(ctx)
 		}
 	}
 	return publishError(to, msgs, errs)
@@ -65,33 +73,6 @@ func publishError(to messaging.Address, msgs []*messaging.Message, errs []error)
 	return &messaging.PublishError{To: to, Failed: failed}
 }
 
-// prepare makes AMQP messages of msgs, as far as that can be, and says which
-// of msgs they are. The others get an error in errs.
-func (b *Broker) prepare(ctx context.Context, to messaging.Address, msgs []*messaging.Message, errs []error) ([]outgoing, []int) {
-	out := make([]outgoing, 0, len(msgs))
-	index := make([]int, 0, len(msgs))
-	direct, delayed := b.ways(ctx, to, msgs)
-	for i, m := range msgs {
-		o, err := b.outgoing(to, m)
-		if err == nil {
-			err = direct
-			if m.Delay > 0 {
-				err = delayed
-			}
-		}
-		if err == errNobody { //nolint:errorlint // it is never wrapped
-			continue
-		}
-		if err != nil {
-			errs[i] = err
-			continue
-		}
-		out = append(out, o)
-		index = append(index, i)
-	}
-	return out, index
-}
-
 // ways says why msgs without a delay, and those with one, cannot be sent: nil
 // where they can.
 func (b *Broker) ways(ctx context.Context, to messaging.Address, msgs []*messaging.Message) (direct, delayed error) {
@@ -104,16 +85,16 @@ func (b *Broker) ways(ctx context.Context, to messaging.Address, msgs []*messagi
 	if to.IsQueue() && longest == 0 && !replies {
 		return nil, nil
 	}
-	patience := b.publisher.patience(ctx)
-	defer patience.stop()
-	if err := b.awaitReplies(patience.ctx, msgs); err != nil {
+	ctx, cancel := b.publisher.patient(ctx)
+	defer cancel()
+	if err := b.awaitReplies(ctx, msgs); err != nil {
 		return notSent(err), notSent(err)
 	}
 	if shortest == 0 && to.IsTopic() {
-		direct = notSent(b.lookForTopic(patience.ctx, to.Name()))
+		direct = notSent(b.lookForTopic(ctx, to.Name()))
 	}
 	if longest > 0 {
-		delayed = b.wayFor(patience.ctx, to, longest)
+		delayed = b.wayFor(ctx, to, longest)
 	}
 	return direct, delayed
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -26,6 +25,9 @@ const laneCount = 4
 // laneWindow is how many messages of a lane may be unconfirmed.
 const laneWindow = 1024
 
+// laneRoom is how many messages one lane takes before another is used as well.
+const laneRoom = laneWindow / 4
+
 // publisher sends messages over long-lived channels and waits until the broker
 // has confirmed them. Calls share the channels, so that their messages travel
 // and are confirmed together.
@@ -38,99 +40,68 @@ type publisher struct {
 
 	topics sync.Map // names of topics whose exchange has been seen
 
-	end     context.Context // of the lanes
+	end     context.Context // of what waits for the broker to open channels
 	stop    context.CancelFunc
-	running sync.WaitGroup // lanes, their sessions, and what they still wait for
+	running sync.WaitGroup // openings, sessions, and what they still wait for
 }
 
 func newPublisher(cfg *config, l *link, cut <-chan struct{}) *publisher {
 	p := &publisher{cfg: cfg, link: l, cut: cut}
 	p.end, p.stop = context.WithCancel(context.Background())
 	for range laneCount {
-		p.lanes = append(p.lanes, p.startLane(laneWindow))
+		p.lanes = append(p.lanes, &lane{p: p, window: laneWindow})
 	}
-	p.alone = p.startLane(1)
+	p.alone = &lane{p: p, window: 1}
 	return p
 }
 
-func (p *publisher) startLane(window int) *lane {
-	l := &lane{p: p, window: window, work: make(chan *batch, 16)}
-	p.running.Go(l.run)
-	return l
-}
-
-// close ends the lanes. The connection must have been closed before: its end
-// is what ends the waiting for confirmations.
+// close waits for what the publisher has started. No call is running any more,
+// and the connection must have been closed before: its end is what ends the
+// waiting for confirmations.
 func (p *publisher) close() {
 	p.stop()
 	p.running.Wait()
 }
 
-// pick chooses a lane for all messages of one call: the first of those with
-// the least to do, so that a program that publishes now and then uses one
-// channel. They stay in order, and so do those of a goroutine's next call,
-// which begins when these are stored.
+// pick chooses a lane for all messages of one call: the first that has room,
+// since the broker does less for messages that come over one channel, or that
+// with the least to do. They stay in order, and so do those of a goroutine's
+// next call, which begins when these are stored.
 func (p *publisher) pick() *lane {
 	best := p.lanes[0]
-	for _, l := range p.lanes[1:] {
-		if l.load.Load() < best.load.Load() {
+	for _, l := range p.lanes {
+		load := l.load.Load()
+		if load < laneRoom {
+			return l
+		}
+		if load < best.load.Load() {
 			best = l
 		}
 	}
 	return best
 }
 
-// send sends messages until they are stored, or will not be, or ctx ends. It
-// returns an error for each message, nil for those that are stored; nil where
-// all are.
-func (p *publisher) send(ctx context.Context, msgs []outgoing) []error {
-	patience := p.patience(ctx)
-	defer patience.stop()
-	d := &dispatch{p: p, ctx: patience.ctx, progress: &patience.progress, msgs: msgs, state: make([]sending, len(msgs))}
+// send sends n messages until they are stored, or will not be, or ctx ends.
+// encode makes message i; it is called once for each, in order, while the
+// earlier ones are on their way. send returns an error for each message, nil
+// for those that are stored; nil where all are.
+func (p *publisher) send(ctx context.Context, n int, encode func(int) (outgoing, error)) []error {
+	d := &dispatch{p: p, ctx: ctx, encode: encode, msgs: make([]sending, n)}
+	defer d.stop()
 	return d.run()
 }
 
-// patience limits how long a call may wait for the next sign of progress where
-// its context has no deadline. It ends ctx after once to twice the limit.
-type patience struct {
-	ctx      context.Context
-	cancel   context.CancelCauseFunc
-	limit    time.Duration
-	progress atomic.Int64
-
-	mu    sync.Mutex
-	timer *time.Timer // nil where the caller's context has a deadline
-	seen  int64
-}
-
-func (p *publisher) patience(ctx context.Context) *patience {
+// patient limits what waits for the broker on behalf of a Publish whose context
+// has no deadline.
+func (p *publisher) patient(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, limited := ctx.Deadline(); limited {
-		return &patience{ctx: ctx}
+		return ctx, func() {}
 	}
-	w := &patience{limit: p.cfg.publishTimeout}
-	w.ctx, w.cancel = context.WithCancelCause(ctx)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.timer = time.AfterFunc(w.limit, w.check)
-	return w
+	return context.WithTimeoutCause(ctx, p.cfg.publishTimeout, p.impatience())
 }
 
-func (w *patience) check() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if now := w.progress.Load(); now != w.seen {
-		w.seen = now
-		w.timer.Reset(w.limit)
-		return
-	}
-	w.cancel(&errPatience{"the broker confirmed nothing for", w.limit, "publish_timeout"})
-}
-
-func (w *patience) stop() {
-	if w.timer != nil {
-		w.timer.Stop()
-		w.cancel(nil)
-	}
+func (p *publisher) impatience() error {
+	return &errPatience{"the broker confirmed nothing for", p.cfg.publishTimeout, "publish_timeout"}
 }
 
 // errPatience is why a context has ended whose limit is a parameter of the URL:

@@ -20,6 +20,7 @@ import (
 type socket struct {
 	conn    net.Conn
 	raw     net.Conn     // what conn runs over: closing it never waits, where TLS would still send a goodbye
+	out     *outbox      // what is written goes through it; nil where it is written at once
 	timeout atomic.Int64 // nanoseconds that one read or write may take; 0 is no limit
 	first   atomic.Int32 // the first byte that came, plus 1; 0 while none has
 
@@ -27,7 +28,16 @@ type socket struct {
 	failure error // the first one, which is the cause of all others
 }
 
-func newSocket(conn, raw net.Conn) *socket { return &socket{conn: conn, raw: raw} }
+// newSocket returns a socket whose Write does not wait for the network where
+// buffered is set.
+func newSocket(conn, raw net.Conn, buffered bool) *socket {
+	s := &socket{conn: conn, raw: raw}
+	if buffered {
+		s.out = newOutbox(s.write)
+		go s.out.run()
+	}
+	return s
+}
 
 // limit sets how long one read or write may take from now on. The read that is
 // waiting is limited too: nothing may ever come that would end it.
@@ -68,8 +78,19 @@ func (s *socket) isGarbage() bool {
 	return first != 0 && first != methodFrame+1
 }
 
-// Write fails when the peer took nothing for too long.
+// Write fails when the peer took nothing for too long. Where there is an
+// outbox, that ends the connection instead.
 func (s *socket) Write(p []byte) (int, error) {
+	if s.out == nil {
+		return s.write(p)
+	}
+	if !s.out.put(p) {
+		return 0, errCut
+	}
+	return len(p), nil
+}
+
+func (s *socket) write(p []byte) (int, error) {
 	if err := s.conn.SetWriteDeadline(s.deadline()); err != nil {
 		return 0, s.fail(err)
 	}
@@ -84,6 +105,14 @@ func (s *socket) Write(p []byte) (int, error) {
 func (s *socket) Close() error {
 	s.cut()
 	return nil
+}
+
+// end is cut, and returns when nothing of the socket runs any more.
+func (s *socket) end() {
+	s.cut()
+	if s.out != nil {
+		<-s.out.done
+	}
 }
 
 // cut ends the connection without a word, and with it whatever waits for it.
@@ -102,6 +131,9 @@ func (s *socket) fail(err error) error {
 		}
 		s.failure = err
 		_ = s.raw.Close()
+		if s.out != nil {
+			close(s.out.end)
+		}
 	}
 	return err
 }

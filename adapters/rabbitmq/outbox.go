@@ -1,0 +1,117 @@
+package rabbitmq
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// outbox holds what is to be written to a connection. Whoever puts something
+// into it does not wait for the network, and what comes together is written
+// together: a message a system call costs client and broker more than all else
+// that is done for a message (docs/adr/0008-speed-of-publishing.md).
+type outbox struct {
+	write func([]byte) (int, error) // to the network
+
+	wake chan struct{} // there is something to write
+	end  chan struct{} // closed when nothing is written any more
+	done chan struct{} // closed when run has ended
+
+	lazy atomic.Int32 // callers that say when to write: see hold
+
+	mu      sync.Mutex
+	waiting []byte
+	room    chan struct{} // closed when waiting was taken; nil while nobody asked
+}
+
+const (
+	// writeAt is how many bytes are written though more is to come.
+	writeAt = 16 << 10
+	// outboxLimit is how many bytes wait before publishers wait too.
+	outboxLimit = 256 << 10
+)
+
+func newOutbox(write func([]byte) (int, error)) *outbox {
+	return &outbox{
+		write: write,
+		wake:  make(chan struct{}, 1),
+		end:   make(chan struct{}),
+		done:  make(chan struct{}),
+	}
+}
+
+// put copies p, and says whether the connection had not ended by then. Where
+// p cannot be written later, it ends.
+func (o *outbox) put(p []byte) bool {
+	select {
+	case <-o.end:
+		return false
+	default:
+	}
+	o.mu.Lock()
+	o.waiting = append(o.waiting, p...)
+	n := len(o.waiting)
+	o.mu.Unlock()
+	if n >= writeAt || o.lazy.Load() == 0 {
+		signal(o.wake)
+	}
+	return true
+}
+
+// hold says that the caller is about to put in more than one thing, does not
+// wait for anything until then, and then calls flush.
+func (o *outbox) hold() { o.lazy.Add(1) }
+
+// flush has written what was put in since hold.
+func (o *outbox) flush() {
+	o.lazy.Add(-1)
+	signal(o.wake)
+}
+
+// full is nil where there is room, otherwise it is closed when there may be.
+func (o *outbox) full() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.waiting) < outboxLimit {
+		return nil
+	}
+	if o.room == nil {
+		o.room = make(chan struct{})
+	}
+	return o.room
+}
+
+// run writes until end is closed or the connection is.
+func (o *outbox) run() {
+	defer close(o.done)
+	for {
+		select {
+		case <-o.wake:
+		case <-o.end:
+			return
+		}
+		runtime.Gosched() // others may be about to put something in
+		for p := o.take(nil); len(p) > 0; p = o.take(p) {
+			if _, err := o.write(p); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// take returns all that waits. last is what it returned before, and is used
+// again.
+func (o *outbox) take(last []byte) []byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	p := o.waiting
+	o.waiting = nil
+	if cap(last) <= outboxLimit { // otherwise it was for a large message
+		o.waiting = last[:0]
+	}
+	if o.room != nil {
+		close(o.room)
+		o.room = nil
+	}
+	return p
+}
