@@ -17,7 +17,7 @@ type acker struct {
 	ch   *amqp.Channel
 	most int // acknowledgements that may wait together
 
-	wake   chan struct{} // something waits
+	late   *time.Timer   // what waits has waited for long enough
 	urgent chan struct{} // it waits no longer
 
 	writing sync.Mutex // held around take and write, which must not be overtaken by another; before mu
@@ -33,11 +33,9 @@ type back struct {
 }
 
 func newAcker(ch *amqp.Channel, prefetch int) *acker {
-	return &acker{
-		ch: ch, most: max(1, prefetch/4),
-		wake:   make(chan struct{}, 1),
-		urgent: make(chan struct{}, 1),
-	}
+	a := &acker{ch: ch, most: max(1, prefetch/2), late: time.NewTimer(ackDelay), urgent: make(chan struct{}, 1)}
+	a.late.Stop()
+	return a
 }
 
 // ack acknowledges.
@@ -49,7 +47,7 @@ func (a *acker) ack(tag uint64) {
 	case waiting >= a.most:
 		signal(a.urgent)
 	case waiting == 1:
-		signal(a.wake)
+		a.late.Reset(ackDelay)
 	}
 }
 
@@ -81,19 +79,14 @@ func signal(c chan struct{}) {
 
 // run writes what waits until end is closed, and once more then.
 func (a *acker) run(end <-chan struct{}) {
-	timer := time.NewTimer(ackDelay)
-	timer.Stop()
-	defer timer.Stop()
 	for {
 		select {
-		case <-a.wake:
-			timer.Reset(ackDelay)
-		case <-timer.C:
+		case <-a.late.C:
 			a.write()
 		case <-a.urgent:
-			timer.Stop()
 			a.write()
 		case <-end:
+			a.late.Stop()
 			a.write()
 			return
 		}

@@ -3,6 +3,7 @@ package rabbitmq
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -162,16 +163,19 @@ func (d *dispatch) limit() <-chan time.Time {
 		return nil
 	}
 	if d.timer == nil {
-		d.timer = time.NewTimer(d.p.cfg.publishTimeout)
-	} else {
-		d.timer.Reset(d.p.cfg.publishTimeout)
+		d.timer = timers.Get().(*time.Timer)
 	}
+	d.timer.Reset(d.p.cfg.publishTimeout)
 	return d.timer.C
 }
+
+// timers are used again: most calls wait for one confirmation, and not long.
+var timers = sync.Pool{New: func() any { return time.NewTimer(time.Hour) }}
 
 func (d *dispatch) stop() {
 	if d.timer != nil {
 		d.timer.Stop()
+		timers.Put(d.timer)
 	}
 }
 

@@ -15,9 +15,14 @@ import (
 )
 
 // encode makes an AMQP message of m, by way of a Watermill message and the
-// Marshaler. It shares nothing with m that could change.
+// Marshaler. The body is m's own where nobody changes it: Publish has copied it
+// for the network when it returns.
 func encode(marshaler wamqp.Marshaler, m *messaging.Message) (amqp.Publishing, error) {
-	p, err := marshaler.Marshal(toWatermill(m))
+	w := toWatermill(m)
+	if _, ours := marshaler.(Marshaler); !ours {
+		w.Payload = bytes.Clone(w.Payload)
+	}
+	p, err := marshaler.Marshal(w)
 	if err != nil {
 		return p, fmt.Errorf("marshal: %w", err)
 	}
@@ -38,18 +43,12 @@ func toWatermill(m *messaging.Message) *message.Message {
 	for key, value := range m.Headers {
 		meta[escapeKey(key)] = value
 	}
-	for key, value := range map[string]string{
-		MetadataType:          m.Type,
-		MetadataContentType:   m.ContentType,
-		MetadataCorrelationID: m.CorrelationID,
-		MetadataReplyTo:       m.ReplyTo,
-	} {
-		if value != "" {
-			meta[key] = value
-		}
-	}
+	setText(meta, MetadataType, m.Type)
+	setText(meta, MetadataContentType, m.ContentType)
+	setText(meta, MetadataCorrelationID, m.CorrelationID)
+	setText(meta, MetadataReplyTo, m.ReplyTo)
 	meta[MetadataTime] = strconv.FormatInt(m.Time.UnixMilli(), 10)
-	return &message.Message{UUID: m.ID, Metadata: meta, Payload: bytes.Clone(m.Body)}
+	return &message.Message{UUID: m.ID, Metadata: meta, Payload: m.Body}
 }
 
 // fromWatermill makes a message of what a Marshaler returned, which is used up.
@@ -74,8 +73,10 @@ func fromWatermill(m *message.Message) messaging.Message {
 }
 
 func take(meta message.Metadata, key string) string {
-	value := meta[key]
-	delete(meta, key)
+	value, found := meta[key]
+	if found {
+		delete(meta, key)
+	}
 	return value
 }
 

@@ -182,3 +182,40 @@ func manyHeaders(n int) amqp.Table {
 	}
 	return h
 }
+
+// TestTimeIsInTheID: no header has the time where the ID has it to the
+// millisecond, and it comes back all the same.
+func TestTimeIsInTheID(t *testing.T) {
+	at := time.UnixMilli(1_700_000_000_123).UTC()
+	const id = "018bcfe5-687b-7000-8000-000000000000" // of that time
+	for _, test := range []struct {
+		name   string
+		m      messaging.Message
+		header bool
+	}{
+		{"of the ID", messaging.Message{ID: id, Time: at}, false},
+		{"another millisecond", messaging.Message{ID: id, Time: at.Add(time.Millisecond)}, true},
+		{"another second", messaging.Message{ID: id, Time: at.Add(time.Hour)}, true},
+		{"an ID without a time", messaging.Message{ID: "018bcfe5-687b-4000-8000-000000000000", Time: at}, true},
+		{"no UUID", messaging.Message{ID: "order-1", Time: at}, true},
+		{"not quite a UUID", messaging.Message{ID: "018bcfe5-687z-7000-8000-000000000000", Time: at}, true},
+	} {
+		p, err := encode(Marshaler{}, &test.m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, header := p.Headers[MetadataTime]; header != test.header {
+			t.Errorf("%s: has the header: %t, want %t", test.name, header, test.header)
+		}
+		if got := roundTrip(t, Marshaler{}, test.m); !got.Time.Equal(test.m.Time) {
+			t.Errorf("%s: time is %s, want %s", test.name, got.Time, test.m.Time)
+		}
+	}
+	m := messaging.Message{Body: []byte("x")}
+	if err := messaging.Prepare(messaging.Queue("q"), []*messaging.Message{&m}); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := encode(Marshaler{}, &m); err != nil || len(p.Headers) != 1 {
+		t.Errorf("headers of a message that Publish has completed are %v, %v; want Watermill's ID only", p.Headers, err)
+	}
+}
