@@ -360,3 +360,27 @@ func TestLossesInARow(t *testing.T) {
 		t.Errorf("lost 5 times at once, and back after %s; the waits add up to %s at least", took, least)
 	}
 }
+
+// TestConnectionsLostInARow: a subscription does not wait for longer each time
+// that a connection is lost which was of use. Whether to wait for the next one
+// is the connection's own decision.
+func TestConnectionsLostInARow(t *testing.T) {
+	node := rabbitmqtest.SharedNode(t)
+	proxy := rabbitmqtest.NewProxy(t, host(t))
+	lines, log := newTestLog(t)
+	b := openAt(t, viaProxy(proxy, node.URL(), ""), WithLogger(log))
+	q := declare(t, b)
+	handled := make(chan messaging.Delivery, 64) // some come twice
+	sub := subscribe(t, b, messaging.Source{Address: q}, collect(handled))
+	for range 6 {
+		publish(t, b, q, &messaging.Message{})
+		next(t, handled, "a message")
+		proxy.Cut()
+		sub.waitReady()
+	}
+	for line := range strings.Lines(lines.String()) {
+		if strings.Contains(line, "lost a subscription") && !strings.Contains(line, "wait=0s") {
+			t.Errorf("waits after the loss of a useful connection: %s", line)
+		}
+	}
+}

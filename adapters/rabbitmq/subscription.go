@@ -142,7 +142,8 @@ func (s *subscription) keep(intake context.Context) error {
 			}
 			s.leave(c)
 			was = true
-			if failures++; time.Since(began) >= steady {
+			failures++
+			if time.Since(began) >= steady || c.gen.conn.IsClosed() { // how long to wait for the next connection is the link's to say
 				failures = 0
 			}
 		}
