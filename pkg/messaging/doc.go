@@ -90,6 +90,21 @@
 //   - [DeadLetterHeaders] says why a message was given up.
 //   - [Changes] makes the Broker a [Watcher].
 //
-// Then a test of a few lines runs the executable contract against it: see
-// package messagingtest.
+// Around that, an adapter makes a few promises by itself:
+//
+//   - What Publish could not finish when the connection broke it sends again
+//     when there is one, and stores once where the broker can tell.
+//   - Attempt counts the failures that handlers reported, and neither what was
+//     released nor a crash. A broker that counts deliveries counts too much.
+//   - Another attempt, a dead letter and a move are stored in their new place
+//     before the original is acknowledged. Job.Settle does not wait for that,
+//     but Subscribe does before it returns.
+//   - Close ends the subscriptions' contexts, waits for them within its own, and
+//     closes what Workers.Cut is; only then does Publish return ErrClosed.
+//   - What the broker cannot do is an error that wraps [errors.ErrUnsupported],
+//     and a rule that the harness of its conformance test names as missing.
+//
+// A test of a few lines runs the executable contract against it: see package
+// messagingtest. The guide docs/writing-an-adapter.md walks through a complete
+// adapter, for NATS JetStream, in examples/natsjetstream.
 package messaging
