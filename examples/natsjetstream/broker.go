@@ -260,10 +260,7 @@ func (b *Broker) do(ctx context.Context, doing string, f func(context.Context) e
 
 func (b *Broker) retry(ctx context.Context, f func(context.Context) error) error {
 	for {
-		_, err := b.connection(ctx)
-		if err == nil {
-			err = f(ctx)
-		}
+		err := b.once(ctx, f)
 		switch {
 		case err == nil || ctx.Err() == nil && !passing(err):
 			return err
@@ -271,6 +268,29 @@ func (b *Broker) retry(ctx context.Context, f func(context.Context) error) error
 			return ended(ctx)
 		}
 	}
+}
+
+// once calls f when there is a connection, for as long as that lasts: whoever
+// asked through it would wait for the answer in vain.
+func (b *Broker) once(ctx context.Context, f func(context.Context) error) error {
+	conn, err := b.connection(ctx)
+	if err != nil {
+		return err
+	}
+	limited, cancel := during(ctx, conn)
+	defer cancel()
+	err = f(limited)
+	if err != nil && conn.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("%w: %w", nats.ErrDisconnected, err)
+	}
+	return err
+}
+
+// during is ctx for as long as a connection lasts.
+func during(ctx, conn context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(conn, func() { cancel(context.Cause(conn)) })
+	return ctx, func() { stop(); cancel(nil) }
 }
 
 // again is the time between two attempts at what a lost connection made fail.

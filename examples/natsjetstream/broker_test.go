@@ -3,10 +3,12 @@ package natsjetstream_test
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
 	"github.com/warrenmq/warren/examples/natsjetstream"
@@ -193,6 +195,46 @@ func TestPatterns(t *testing.T) {
 	err := b.Bind(t.Context(), messaging.Source{Address: topic, Group: "g", Keys: []string{"#.c"}})
 	if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "#.c") {
 		t.Errorf("a pattern that NATS cannot match: %v", err)
+	}
+}
+
+// TestGroupAndQueue: a group whose queue would be one that is there already is
+// refused, by Bind and by Subscribe.
+func TestGroupAndQueue(t *testing.T) {
+	b := open(t, startServer(t))
+	if err := b.Declare(t.Context(), messaging.QueueSpec{Name: "t.g"}); err != nil {
+		t.Fatal(err)
+	}
+	group := messaging.Source{Address: messaging.Topic("t"), Group: "g"}
+	if err := b.Bind(t.Context(), group); !errors.Is(err, messaging.ErrMismatch) {
+		t.Errorf("Bind: %v", err)
+	}
+	err := b.Subscribe(t.Context(), group, func(context.Context, *messaging.Delivery) error { return nil })
+	if !errors.Is(err, messaging.ErrMismatch) {
+		t.Errorf("Subscribe: %v", err)
+	}
+}
+
+// TestServerRestart: what is stored and what waits outlive the server, and the
+// Broker and its subscription find the new one.
+func TestServerRestart(t *testing.T) {
+	dir := t.TempDir()
+	s := runServer(t, dir, server.RANDOM_PORT)
+	b := open(t, s.ClientURL())
+	q := messaging.Queue("kept")
+	if err := b.Declare(t.Context(), messaging.QueueSpec{Name: q.Name()}); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, b, q, &messaging.Message{Body: []byte("stored")},
+		&messaging.Message{Body: []byte("delayed"), Delay: 3 * time.Second})
+	port := s.Addr().(*net.TCPAddr).Port
+	s.Shutdown()
+	s.WaitForShutdown()
+	runServer(t, dir, port)
+	for _, want := range []string{"stored", "delayed"} {
+		if d := receive(t, b, messaging.Source{Address: q}); string(d.Body) != want {
+			t.Errorf("received %q, not %q", d.Body, want)
+		}
 	}
 }
 

@@ -99,16 +99,21 @@ func (j *job) settle(ctx context.Context, dec messaging.Decision) error {
 	var err error
 	switch dec.Action {
 	case messaging.Acknowledge:
-		err = j.msg.AckSync(nats.Context(ctx))
+		err = j.confirm(ctx)
 	case messaging.Release:
 		err = j.msg.Nak()
 	default:
 		if err = j.forward(ctx, dec); err == nil {
-			err = j.msg.AckSync(nats.Context(ctx))
+			err = j.confirm(ctx)
 		} else {
 			j.b.report("return a message", j.msg.Nak())
 		}
 	}
 	j.end(nil)
 	return err
+}
+
+// confirm acknowledges the message, and waits until that is stored.
+func (j *job) confirm(ctx context.Context) error {
+	return j.b.once(ctx, func(ctx context.Context) error { return j.msg.AckSync(nats.Context(ctx)) })
 }

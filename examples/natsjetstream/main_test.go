@@ -24,9 +24,14 @@ const maxPayload = 4 << 20
 // startServer runs a NATS server with JetStream in this process.
 func startServer(t *testing.T) (url string) {
 	t.Helper()
+	return runServer(t, t.TempDir(), server.RANDOM_PORT).ClientURL()
+}
+
+func runServer(t *testing.T, dir string, port int) *server.Server {
+	t.Helper()
 	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT,
-		JetStream: true, StoreDir: t.TempDir(), MaxPayload: maxPayload,
+		Host: "127.0.0.1", Port: port,
+		JetStream: true, StoreDir: dir, MaxPayload: maxPayload,
 		NoLog: true, NoSigs: true,
 	})
 	if err != nil {
@@ -40,7 +45,7 @@ func startServer(t *testing.T) (url string) {
 	if !s.ReadyForConnections(30 * time.Second) {
 		t.Fatal("the NATS server is not ready")
 	}
-	return s.ClientURL()
+	return s
 }
 
 // network is what a Broker dials through, to be broken.

@@ -193,9 +193,23 @@ func (b *Broker) bind(ctx context.Context, p place, keys []string, private bool)
 	cfg.FilterSubjects = slices.Concat(keys, []string{p.subject})
 	if private {
 		cfg.Name, cfg.Durable, cfg.InactiveThreshold = p.consumer, "", privateLife
+	} else if err := b.noQueue(ctx, p); err != nil {
+		return err
 	}
 	_, err := b.js.CreateOrUpdateConsumer(ctx, p.stream, cfg)
 	return err
+}
+
+// noQueue refuses a group whose queue has a stream of its own, which is the one
+// that everybody would find.
+func (b *Broker) noQueue(ctx context.Context, group place) error {
+	switch _, err := b.js.Stream(ctx, queueStream+group.consumer); {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return nil
+	case err != nil:
+		return err
+	}
+	return fmt.Errorf("%w: there is a queue of that name, which is no group's", messaging.ErrMismatch)
 }
 
 // Inspect counts what is in a queue. What was handed back and has not been taken

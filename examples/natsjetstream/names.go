@@ -11,8 +11,9 @@ import (
 	"github.com/warrenmq/warren/pkg/messaging"
 )
 
-// The streams that all queues share, besides the one that each has.
+// A queue has a stream of its own, whose name begins so. The others are shared.
 const (
+	queueStream  = "WARREN_Q_"
 	topicsStream = "WARREN_TOPICS" // every topic; a group is a consumer of it
 	holdStream   = "WARREN_HOLD"   // what waits for its time
 	holdSubject  = "warren.hold"
@@ -24,7 +25,7 @@ type place struct{ stream, consumer, subject string }
 
 func queuePlace(queue string) place {
 	t := token(queue)
-	return place{stream: "WARREN_Q_" + t, consumer: "workers", subject: "warren.q." + t}
+	return place{stream: queueStream + t, consumer: "workers", subject: "warren.q." + t}
 }
 
 // groupPlace is that of a topic's group, by the name of its queue. What is

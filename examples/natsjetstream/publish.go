@@ -168,7 +168,8 @@ func (b *Broker) judge(ctx context.Context, to messaging.Address, o *outgoing, e
 	case ctx.Err() != nil:
 		o.finish(fmt.Errorf("not sent: %w", ended(ctx)))
 	case errors.Is(err, jetstream.ErrNoStreamResponse): // no stream, or none that has a leader now
-		if err := b.redirect(ctx, to, o.msg); err != nil && !passing(err) {
+		err := b.once(ctx, func(ctx context.Context) error { return b.redirect(ctx, to, o.msg) })
+		if err != nil && !passing(err) {
 			o.finish(err)
 		}
 	case errors.As(err, &refused):

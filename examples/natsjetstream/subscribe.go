@@ -179,7 +179,7 @@ func (s *subscription) receive() error {
 		switch {
 		case s.ctx.Err() != nil:
 			return nil
-		case first && errors.As(err, &refused) && p == nil:
+		case first && p == nil && (errors.As(err, &refused) || errors.Is(err, messaging.ErrMismatch)):
 			return err
 		}
 		s.b.note(fmt.Errorf("subscription to %s interrupted: %w", s.src.Address, err))
@@ -190,7 +190,7 @@ func (s *subscription) receive() error {
 
 // attach declares what is missing, and makes the subscription active.
 func (s *subscription) attach(conn context.Context) (*pull, error) {
-	ctx, cancel := s.b.bound(s.ctx)
+	ctx, cancel := during(s.ctx, conn)
 	defer cancel()
 	if !s.src.AutoAck { // which has no dead letters
 		if _, err := s.b.ensure(ctx, s.src.Retry.DeadLetter.Name()); err != nil {
@@ -223,9 +223,8 @@ func (s *subscription) declare(ctx context.Context) (err error) {
 // forward hands on what comes, until the context or the connection has ended,
 // or the consumer has.
 func (s *subscription) forward(conn context.Context, p *pull) error {
-	ctx, cancel := context.WithCancelCause(s.ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(conn, func() { cancel(context.Cause(conn)) })()
+	ctx, cancel := during(s.ctx, conn)
+	defer cancel()
 	for {
 		if p.asked == 0 {
 			n := s.takeRoom(ctx)
