@@ -33,9 +33,11 @@ func MemPubSub(ctx context.Context, load Load, handle func()) (Exchange, error) 
 	return x, nil
 }
 
+// Publish sends one value again and again, which Send does not keep.
 func (x *memPubSub) Publish(ctx context.Context, _, n int) error {
+	m := &pubsub.Message{Body: x.body}
 	for range n {
-		if err := x.topic.Send(ctx, &pubsub.Message{Body: x.body}); err != nil {
+		if err := x.topic.Send(ctx, m); err != nil {
 			return err
 		}
 	}

@@ -36,10 +36,12 @@ func WarrenQueues(queues int) OpenExchange {
 }
 
 func (x *queuesExchange) Publish(ctx context.Context, publisher, n int) error {
+	m := &messaging.Message{}
 	for i := range n {
 		// Publishers start apart.
 		to := x.queues[(i+publisher*len(x.queues)/4)%len(x.queues)]
-		if err := x.broker.Publish(ctx, to, &messaging.Message{Body: x.body}); err != nil {
+		*m = messaging.Message{Body: x.body}
+		if err := x.broker.Publish(ctx, to, m); err != nil {
 			return err
 		}
 	}

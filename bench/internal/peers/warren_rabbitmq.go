@@ -26,8 +26,8 @@ type warrenPublisher struct {
 	perCall    int
 }
 
-// WarrenPublisher publishes through a messaging.Broker. Each message is a new
-// value, as in a service. The calls are recorded where calls is not nil.
+// WarrenPublisher publishes through a messaging.Broker. The calls are recorded
+// where calls is not nil.
 func WarrenPublisher(goroutines, perCall int, calls *measure.Calls) OpenPublisher {
 	return func(ctx context.Context, url, queue string, body []byte) (Publisher, error) {
 		broker, err := messaging.Open(ctx, url+warrenClassic)
@@ -63,13 +63,16 @@ func (r recording) Publish(ctx context.Context, to messaging.Address, msgs ...*m
 
 func (w *warrenPublisher) Close() error { return w.broker.Close(context.Background()) }
 
-// warrenPublish publishes n messages, so many a call.
+// warrenPublish publishes n messages, so many a call. It uses the values again,
+// as a busy publisher does: they are its own once Publish has returned.
 func warrenPublish(ctx context.Context, p messaging.Publisher, to messaging.Address, body []byte, n, perCall int) error {
+	values := make([]messaging.Message, perCall)
 	msgs := make([]*messaging.Message, perCall)
 	for n > 0 {
 		msgs = msgs[:min(n, perCall)]
 		for i := range msgs {
-			msgs[i] = &messaging.Message{Body: body}
+			values[i] = messaging.Message{Body: body}
+			msgs[i] = &values[i]
 		}
 		if err := p.Publish(ctx, to, msgs...); err != nil {
 			return err
