@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // checked is what became of a page.
@@ -11,6 +12,7 @@ type checked struct {
 	page   *page
 	errs   []error
 	counts map[string]int // blocks by what was done with them
+	took   time.Duration
 }
 
 // checkPages checks pages, each on an empty broker. The fragments of Go of all
@@ -33,9 +35,11 @@ func (w *workshop) checkPages(ctx context.Context, pages []*page, done func(chec
 	links := &linkChecker{w.root, map[string]*page{}}
 	for i, p := range pages {
 		w.page = p
+		start := time.Now()
 		c := checked{page: p, errs: links.check(p), counts: map[string]int{}}
 		c.errs = append(c.errs, w.follow(ctx, plans[i], c.counts)...)
 		c.errs = append(c.errs, unusedNotes(p)...)
+		c.took = time.Since(start)
 		done(c)
 		all = append(all, c.errs...)
 		if ctx.Err() != nil {
@@ -131,8 +135,10 @@ func (w *workshop) plan(p *page) (plan, []error) {
 // follow does it.
 func (w *workshop) follow(ctx context.Context, made plan, counts map[string]int) []error {
 	var errs []error
-	if err := w.fresh(); err != nil {
-		return []error{err}
+	if len(made.steps) > 0 {
+		if err := w.fresh(); err != nil {
+			return []error{err}
+		}
 	}
 	for _, s := range made.steps {
 		counts[s.kind]++

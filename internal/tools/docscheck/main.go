@@ -108,5 +108,5 @@ func (c checked) String() string {
 	if len(c.errs) > 0 {
 		state = "FAIL"
 	}
-	return fmt.Sprintf("%s %s: %s", state, c.page.path, strings.Join(what, ", "))
+	return fmt.Sprintf("%s %5.1f s  %s: %s", state, c.took.Seconds(), c.page.path, strings.Join(what, ", "))
 }
