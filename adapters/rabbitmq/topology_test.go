@@ -122,7 +122,7 @@ func TestMismatchNamesTheProperty(t *testing.T) {
 
 func TestExplain(t *testing.T) {
 	for code, want := range map[int]error{
-		311: messaging.ErrTooLarge, 312: messaging.ErrUnroutable, 404: messaging.ErrNotFound, 405: messaging.ErrMismatch, 540: errors.ErrUnsupported,
+		311: messaging.ErrTooLarge, 312: messaging.ErrUnroutable, 404: messaging.ErrNotFound, 540: errors.ErrUnsupported,
 	} {
 		err := explain(&amqp.Error{Code: code, Reason: "R", Server: true})
 		if !errors.Is(err, want) || !strings.Contains(err.Error(), "R") {
@@ -131,6 +131,18 @@ func TestExplain(t *testing.T) {
 		if again := explain(err); again.Error() != err.Error() {
 			t.Errorf("%d: explained twice: %v", code, again)
 		}
+	}
+	for reason, want := range map[string]error{ // as RabbitMQ words them
+		"RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'q' in vhost '/'. It could be originally declared on another connection":              messaging.ErrMismatch,
+		"RESOURCE_LOCKED - cannot obtain access to queue 'q' in vhost '/'. basic.get operations are not supported by quorum queues with single active consumer": errors.ErrUnsupported,
+	} {
+		if err := explain(&amqp.Error{Code: 405, Reason: reason, Server: true}); !errors.Is(err, want) {
+			t.Errorf("%v; want %v", err, want)
+		}
+	}
+	locked := explain(&amqp.Error{Code: 405, Reason: "RESOURCE_LOCKED", Server: true})
+	if errors.Is(locked, messaging.ErrMismatch) || errors.Is(locked, errors.ErrUnsupported) || !strings.Contains(locked.Error(), "locked") {
+		t.Errorf("with no reason that is known: %v", locked)
 	}
 	if err := errors.New("x"); explain(err).Error() != "x" || explain(nil) != nil {
 		t.Error("what is no reply was changed")
