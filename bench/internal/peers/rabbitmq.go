@@ -89,7 +89,10 @@ func (r *RabbitMQ) withQueue(right func(found int) bool, f func(queue string) er
 
 var classic = amqp.Table{"x-queue-type": "classic"}
 
-const messageID = "0191b3c4-5d6e-7f80-9a0b-1c2d3e4f5061"
+const (
+	messageID   = "0191b3c4-5d6e-7f80-9a0b-1c2d3e4f5061"
+	messageTime = "1725297876334" // which the ID has, in milliseconds since 1970
+)
 
 // fill puts n persistent messages into the queue. They have what all peers
 // understand: the ID as a property and in Watermill's header.

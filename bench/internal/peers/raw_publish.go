@@ -3,7 +3,9 @@ package peers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -14,15 +16,27 @@ import (
 )
 
 // rawPublisher is amqp091-go as an expert writes it: channels that are opened
-// once, in confirm mode, with deferred confirmations.
+// once, in confirm mode, with deferred confirmations. Where it is not plain,
+// its messages are mandatory and have an ID, so that one for which there is no
+// queue comes back and is known: otherwise the broker confirms it like any other.
 type rawPublisher struct {
-	conn      *amqp.Connection
-	channels  []*amqp.Channel
-	queue     string
-	mandatory bool
-	message   amqp.Publishing
-	publish   func(ctx context.Context, r *rawPublisher, n int) error
+	conn     *amqp.Connection
+	channels []*rawChannel
+	queue    string
+	plain    bool
+	message  amqp.Publishing
+	ids      atomic.Uint64
+	publish  func(ctx context.Context, r *rawPublisher, n int) error
 }
+
+// rawChannel is a channel and what came back on it.
+type rawChannel struct {
+	*amqp.Channel
+	returns <-chan amqp.Return
+}
+
+// maxReturns is more than are ever on their way on a channel.
+const maxReturns = 1024
 
 func openRaw(channels int, publish func(ctx context.Context, r *rawPublisher, n int) error) OpenPublisher {
 	return func(_ context.Context, url, queue string, body []byte) (Publisher, error) {
@@ -43,15 +57,26 @@ func openRaw(channels int, publish func(ctx context.Context, r *rawPublisher, n 
 				conn.Close()
 				return nil, err
 			}
-			r.channels = append(r.channels, ch)
+			r.channels = append(r.channels, &rawChannel{ch, ch.NotifyReturn(make(chan amqp.Return, maxReturns))})
 		}
 		return r, nil
 	}
 }
 
-// SameMessage is a raw publisher of what warren sends: with an ID, the headers
-// for Watermill and of the time, and mandatory, so that the broker says where
-// no queue is. What remains between the two is what the code costs.
+// Plain is a raw publisher that takes a confirmation for enough.
+func Plain(raw OpenPublisher) OpenPublisher {
+	return func(ctx context.Context, url, queue string, body []byte) (Publisher, error) {
+		p, err := raw(ctx, url, queue, body)
+		if err != nil {
+			return nil, err
+		}
+		p.(*rawPublisher).plain = true
+		return p, nil
+	}
+}
+
+// SameMessage is a raw publisher of what warren sends: with the time, and the
+// header for Watermill. What remains between the two is what the code costs.
 func SameMessage(raw OpenPublisher) OpenPublisher {
 	return func(ctx context.Context, url, queue string, body []byte) (Publisher, error) {
 		p, err := raw(ctx, url, queue, body)
@@ -62,16 +87,15 @@ func SameMessage(raw OpenPublisher) OpenPublisher {
 		if err != nil {
 			return nil, errors.Join(err, p.Close())
 		}
-		r := p.(*rawPublisher)
-		r.message, r.mandatory = sent, true
-		return r, nil
+		p.(*rawPublisher).message = sent
+		return p, nil
 	}
 }
 
 // warrenMessage is what the adapter gives to its marshaler.
 func warrenMessage(body []byte) *message.Message {
 	m := message.NewMessage(messageID, body)
-	m.Metadata.Set(rabbitmq.MetadataTime, strconv.FormatInt(time.Now().UnixMilli(), 10))
+	m.Metadata.Set(rabbitmq.MetadataTime, messageTime)
 	return m
 }
 
@@ -89,7 +113,7 @@ func RawBatches(size int) OpenPublisher {
 				}
 				confirms = append(confirms, c)
 			}
-			if err := awaitAll(ctx, confirms); err != nil {
+			if err := r.channels[0].confirmed(ctx, confirms...); err != nil {
 				return err
 			}
 			n -= len(confirms)
@@ -105,7 +129,7 @@ func RawWindow(size int) OpenPublisher {
 		window := make([]*amqp.DeferredConfirmation, 0, n)
 		for i := range n {
 			if i >= size {
-				if err := await(ctx, window[i-size]); err != nil {
+				if err := r.channels[0].confirmed(ctx, window[i-size]); err != nil {
 					return err
 				}
 			}
@@ -115,7 +139,7 @@ func RawWindow(size int) OpenPublisher {
 			}
 			window = append(window, c)
 		}
-		return awaitAll(ctx, window)
+		return r.channels[0].confirmed(ctx, window...)
 	})
 }
 
@@ -129,7 +153,7 @@ func RawEach(goroutines, channels int, calls *measure.Calls) OpenPublisher {
 				start := time.Now()
 				c, err := r.send(ctx, ch)
 				if err == nil {
-					err = await(ctx, c)
+					err = ch.confirmed(ctx, c)
 				}
 				if err != nil {
 					return err
@@ -141,8 +165,29 @@ func RawEach(goroutines, channels int, calls *measure.Calls) OpenPublisher {
 	})
 }
 
-func (r *rawPublisher) send(ctx context.Context, ch *amqp.Channel) (*amqp.DeferredConfirmation, error) {
-	return ch.PublishWithDeferredConfirmWithContext(ctx, "", r.queue, r.mandatory, false, r.message)
+func (r *rawPublisher) send(ctx context.Context, ch *rawChannel) (*amqp.DeferredConfirmation, error) {
+	return r.sendMessage(ctx, ch, r.message)
+}
+
+func (r *rawPublisher) sendMessage(ctx context.Context, ch *rawChannel, m amqp.Publishing) (*amqp.DeferredConfirmation, error) {
+	if !r.plain && m.MessageId == "" {
+		m.MessageId = strconv.FormatUint(r.ids.Add(1), 10)
+	}
+	return ch.PublishWithDeferredConfirmWithContext(ctx, "", r.queue, !r.plain, false, m)
+}
+
+// confirmed waits for confirmations, and fails where a message came back. The
+// broker sends that before it confirms.
+func (ch *rawChannel) confirmed(ctx context.Context, confirms ...*amqp.DeferredConfirmation) error {
+	if err := awaitAll(ctx, confirms); err != nil {
+		return err
+	}
+	select {
+	case back := <-ch.returns:
+		return fmt.Errorf("message %s came back: %s", back.MessageId, back.ReplyText)
+	default:
+		return nil
+	}
 }
 
 func (r *rawPublisher) Publish(ctx context.Context, n int) error { return r.publish(ctx, r, n) }
@@ -161,9 +206,9 @@ func RawSender(ctx context.Context, url, queue string) (Sender, error) {
 func (r *rawPublisher) Send(ctx context.Context, sender int, body []byte) error {
 	m := r.message
 	m.Body = body
-	c, err := r.channels[sender].PublishWithDeferredConfirmWithContext(ctx, "", r.queue, false, false, m)
+	c, err := r.sendMessage(ctx, r.channels[sender], m)
 	if err != nil {
 		return err
 	}
-	return await(ctx, c)
+	return r.channels[sender].confirmed(ctx, c)
 }

@@ -15,7 +15,8 @@ func publishing(env Env) []measure.Row {
 			Name: "rabbitmq-publish-batch", Title: "publish, 1 goroutine, 1,000 messages a call",
 			Contenders: []measure.Contender{
 				env.publisher(batch, Warren, "", 0, peers.WarrenPublisher(1, batch, nil)),
-				env.publisher(batch, Raw, plain, 0.95, peers.RawBatches(batch)),
+				env.publisher(batch, Raw, "", 0.95, peers.RawBatches(batch)),
+				env.publisher(batch, RawPlain, plain, 0, peers.Plain(peers.RawBatches(batch))),
 				env.publisher(batch, RawSame, "", 0, peers.SameMessage(peers.RawBatches(batch))),
 				env.publisher(batch, RawWindow, noBatch, 0, peers.RawWindow(batch)),
 				env.publisher(batch, WatermillAMQP, noRouted, 10, peers.WatermillPublisher(1, batch)),
@@ -25,9 +26,10 @@ func publishing(env Env) []measure.Row {
 			Name: "rabbitmq-publish-64", Title: "publish, 64 goroutines, 1 message a call",
 			Contenders: []measure.Contender{
 				env.publisher(64, Warren, "", 0, peers.WarrenPublisher(64, 1, nil)),
-				env.publisher(64, Raw, plain, 1.3, peers.RawEach(64, 64, nil)),
+				env.publisher(64, Raw, "", 1.3, peers.RawEach(64, 64, nil)),
+				env.publisher(64, RawPlain, plain, 0, peers.Plain(peers.RawEach(64, 64, nil))),
 				env.publisher(64, RawSame, "", 0, peers.SameMessage(peers.RawEach(64, 64, nil))),
-				env.publisher(64, RawShared, plain, 0, peers.RawEach(64, 1, nil)),
+				env.publisher(64, RawShared, "", 0, peers.RawEach(64, 1, nil)),
 				env.publisher(64, WatermillAMQP, noRouted, 1.3, peers.WatermillPublisher(64, 1)),
 				env.publisher(64, Wagslane, plain, 0, peers.WagslanePublisher(64)),
 				env.publisher(64, RabbitPubSub, "", 0, peers.GoCloudPublisher(64)),
@@ -37,7 +39,8 @@ func publishing(env Env) []measure.Row {
 			Name: "rabbitmq-publish-1", Title: "publish, 1 goroutine, 1 message a call",
 			Contenders: []measure.Contender{
 				env.publisher(1, Warren, "", 0, peers.WarrenPublisher(1, 1, nil)),
-				env.publisher(1, Raw, plain, 0.95, peers.RawEach(1, 1, nil)),
+				env.publisher(1, Raw, "", 0.95, peers.RawEach(1, 1, nil)),
+				env.publisher(1, RawPlain, plain, 0, peers.Plain(peers.RawEach(1, 1, nil))),
 				env.publisher(1, RawSame, "", 0, peers.SameMessage(peers.RawEach(1, 1, nil))),
 				env.publisher(1, WatermillAMQP, noRouted, 0, peers.WatermillPublisher(1, 1)),
 				env.publisher(1, WatermillDefault, noRouted, 0, peers.WatermillDefault(1, 1)),
@@ -70,9 +73,10 @@ func consuming(env Env) []measure.Row {
 			},
 		},
 		{
-			Name: "rabbitmq-consume-8", Title: "consume and acknowledge, prefetch 100, 8 handlers",
+			// The handlers of warren share one channel; so it may hold as many messages as eight channels.
+			Name: "rabbitmq-consume-8", Title: "consume and acknowledge, 8 handlers, prefetch 100 for each",
 			Contenders: []measure.Contender{
-				env.consumer(Warren, 0, peers.WarrenConsumer(8, peers.Prefetch)),
+				env.consumer(Warren, 0, peers.WarrenConsumer(8, 8*peers.Prefetch)),
 				env.consumer(Raw, 1.5, peers.RawConsumer(8, peers.Prefetch, 1)),
 				env.watermillConsumer(8),
 				env.consumer(Wagslane, 0, peers.WagslaneConsumer(8)),

@@ -14,9 +14,9 @@ import (
 // wanted are the ratios that warren is held to: a row's peers, and the target
 // of each.
 var wanted = map[string]map[string]float64{
-	"rabbitmq-publish-batch": {"raw": 0.95, "watermill-amqp": 10},
-	"rabbitmq-publish-64":    {"raw": 1.3, "watermill-amqp": 1.3},
-	"rabbitmq-publish-1":     {"raw": 0.95},
+	"rabbitmq-publish-batch": {"raw": 0.95, "raw-plain": 0, "watermill-amqp": 10},
+	"rabbitmq-publish-64":    {"raw": 1.3, "raw-plain": 0, "watermill-amqp": 1.3},
+	"rabbitmq-publish-1":     {"raw": 0.95, "raw-plain": 0},
 	"rabbitmq-consume-1":     {"raw-ack-each": 1.6, "raw-ack-multiple": 0.95},
 	"rabbitmq-consume-8":     {"raw": 1.5},
 	"memory-1-1":             {"gochannel": 10, "mempubsub": 30, "nats": 2},
@@ -38,9 +38,9 @@ func TestQuickHasTheWantedRatiosAndNothingElse(t *testing.T) {
 
 // peersOf are all contenders of the rows that are compared with others.
 var peersOf = map[string][]string{
-	"rabbitmq-publish-batch": {"raw", "raw-same-message", "raw-window", "watermill-amqp"},
-	"rabbitmq-publish-64":    {"raw", "raw-same-message", "raw-shared", "watermill-amqp", "wagslane-go-rabbitmq", "rabbitpubsub"},
-	"rabbitmq-publish-1":     {"raw", "raw-same-message", "watermill-amqp", "watermill-amqp-default", "wagslane-go-rabbitmq", "rabbitpubsub"},
+	"rabbitmq-publish-batch": {"raw", "raw-plain", "raw-same-message", "raw-window", "watermill-amqp"},
+	"rabbitmq-publish-64":    {"raw", "raw-plain", "raw-same-message", "raw-shared", "watermill-amqp", "wagslane-go-rabbitmq", "rabbitpubsub"},
+	"rabbitmq-publish-1":     {"raw", "raw-plain", "raw-same-message", "watermill-amqp", "watermill-amqp-default", "wagslane-go-rabbitmq", "rabbitpubsub"},
 	"rabbitmq-consume-1":     {"raw-ack-each", "raw-ack-multiple", "watermill-amqp", "wagslane-go-rabbitmq", "rabbitpubsub"},
 	"rabbitmq-consume-8":     {"raw", "watermill-amqp", "wagslane-go-rabbitmq", "rabbitpubsub"},
 	"memory-1-1":             {"gochannel", "mempubsub", "nats", "mutex-queue", "channel"},
