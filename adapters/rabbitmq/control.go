@@ -45,8 +45,10 @@ func takeControl(raw *amqp.Delivery) control {
 	if len(h) == 0 {
 		return c
 	}
-	if n, err := strconv.Atoi(headerText(h[headerFailures])); err == nil && n > 0 {
-		c.failures = min(n, 1<<30)
+	if failures, noted := h[headerFailures]; noted {
+		if n, err := strconv.Atoi(headerText(failures)); err == nil && n > 0 {
+			c.failures = min(n, 1<<30)
+		}
 	}
 	if ms := msOf(headerText(h[headerExpires])); ms > 0 {
 		c.expires = time.UnixMilli(ms.Milliseconds())
@@ -112,6 +114,9 @@ func saveDeath(h amqp.Table) {
 
 // msOf reads a count of milliseconds, 0 where it is none.
 func msOf(text string) time.Duration {
+	if text == "" { // of most messages; the error would cost more than all else here
+		return 0
+	}
 	ms, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || ms < 0 || ms > 1<<50 {
 		return 0

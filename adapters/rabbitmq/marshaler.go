@@ -119,10 +119,11 @@ func setText(meta message.Metadata, key, value string) {
 // the header has, or else the ID. Where they are of another second, they are
 // left over from another message, and the property counts.
 func setTime(m *message.Message, timestamp time.Time) {
-	ms, err := strconv.ParseInt(m.Metadata[MetadataTime], 10, 64)
-	known := err == nil
-	if !known {
-		ms, known = uuidTime(m.UUID)
+	ms, known := uuidTime(m.UUID)
+	if text, has := m.Metadata[MetadataTime]; has {
+		var err error
+		ms, err = strconv.ParseInt(text, 10, 64)
+		known = err == nil
 	}
 	if !known || time.UnixMilli(ms).Unix() != timestamp.Unix() {
 		ms = timestamp.UnixMilli()

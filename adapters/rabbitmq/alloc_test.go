@@ -1,0 +1,80 @@
+package rabbitmq
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/warrenmq/warren/pkg/messaging"
+)
+
+// hotBody is what the messages of these measurements carry.
+var hotBody = bytes.Repeat([]byte("x"), 256)
+
+// encodeNew makes an AMQP message of a new message, as Publish does.
+func encodeNew() func() error {
+	c := config{}.withDefaults()
+	b, to := &Broker{cfg: &c}, messaging.Queue("q")
+	return func() error {
+		m := &messaging.Message{Body: hotBody}
+		if err := messaging.Prepare(to, []*messaging.Message{m}); err != nil {
+			return err
+		}
+		_, err := b.outgoing(to, m)
+		return err
+	}
+}
+
+// acceptNew makes a job of a message as it comes from amqp091-go.
+func acceptNew() func() bool {
+	cfg := config{}.withDefaults()
+	src := messaging.Source{Address: messaging.Queue("q")}
+	c := &consumer{s: &subscription{b: &Broker{cfg: &cfg}, src: src, queue: "q"}, gen: &generation{}}
+	const id = "018bcfe5-687b-7000-8000-000000000000"
+	return func() bool {
+		return c.accept(amqp.Delivery{
+			MessageId: id, Timestamp: time.Unix(1_700_000_000, 0), Body: hotBody,
+			Headers: amqp.Table{"_watermill_message_uuid": id},
+		}) != nil
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	b.ReportAllocs()
+	encode := encodeNew()
+	for b.Loop() {
+		if err := encode(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkAccept(b *testing.B) {
+	b.ReportAllocs()
+	accept := acceptNew()
+	for b.Loop() {
+		if !accept() {
+			b.Fatal("not accepted")
+		}
+	}
+}
+
+// TestAllocEncode: the message, its ID, Watermill's message with its map, and
+// AMQP's table with the value in it.
+func TestAllocEncode(t *testing.T) {
+	encode := encodeNew()
+	if n := testing.AllocsPerRun(100, func() { _ = encode() }); n > 8 {
+		t.Errorf("%v allocations to make an AMQP message; 8 is enough", n)
+	}
+}
+
+// TestAllocAccept: AMQP's table, which amqp091-go makes otherwise, the job, the
+// body's copy, Watermill's message with its map, and the time's text.
+func TestAllocAccept(t *testing.T) {
+	accept := acceptNew()
+	if n := testing.AllocsPerRun(100, func() { accept() }); n > 8 {
+		t.Errorf("%v allocations to make a job; 8 is enough", n)
+	}
+}

@@ -1,0 +1,106 @@
+package rabbitmq
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+)
+
+// gatedWriter hands each write to the test, and waits for its answer.
+type gatedWriter struct {
+	wrote  chan []byte
+	answer chan error
+}
+
+func newGatedOutbox(t *testing.T) (*outbox, *gatedWriter) {
+	w := &gatedWriter{wrote: make(chan []byte), answer: make(chan error)}
+	o := newOutbox(func(p []byte) (int, error) {
+		w.wrote <- bytes.Clone(p)
+		return len(p), <-w.answer
+	})
+	go o.run()
+	t.Cleanup(func() { <-o.done })
+	return o, w
+}
+
+// TestOutboxWritesTogether: what comes while the network is busy is written by
+// one system call, in order, and nobody waits for that.
+func TestOutboxWritesTogether(t *testing.T) {
+	o, w := newGatedOutbox(t)
+	o.put([]byte("a"))
+	if got := next(t, w.wrote, "the first write"); string(got) != "a" {
+		t.Errorf("wrote %q, want a", got)
+	}
+	for _, p := range []string{"b", "c", "d"} {
+		if !o.put([]byte(p)) {
+			t.Errorf("%s was not taken", p)
+		}
+	}
+	w.answer <- nil
+	if got := next(t, w.wrote, "the second write"); string(got) != "bcd" {
+		t.Errorf("wrote %q, want bcd", got)
+	}
+	w.answer <- nil
+	close(o.end)
+}
+
+// TestOutboxHolds: what is put in between hold and flush goes out at flush, or
+// when there is enough of it.
+func TestOutboxHolds(t *testing.T) {
+	o, w := newGatedOutbox(t)
+	o.hold()
+	o.put([]byte("a"))
+	o.put([]byte("b"))
+	if len(o.wake) != 0 {
+		t.Error("woken before flush")
+	}
+	o.put(make([]byte, writeAt))
+	if got := next(t, w.wrote, "the write of much"); len(got) != writeAt+2 {
+		t.Errorf("wrote %d bytes, want %d", len(got), writeAt+2)
+	}
+	o.put([]byte("c"))
+	o.flush()
+	w.answer <- nil
+	if got := next(t, w.wrote, "the write at flush"); string(got) != "c" {
+		t.Errorf("wrote %q, want c", got)
+	}
+	w.answer <- nil
+	close(o.end)
+}
+
+// TestOutboxFull: publishers are told when to go on.
+func TestOutboxFull(t *testing.T) {
+	o, w := newGatedOutbox(t)
+	if o.full() != nil {
+		t.Error("an empty outbox is full")
+	}
+	o.put([]byte("a"))
+	next(t, w.wrote, "the first write")
+	o.put(make([]byte, outboxLimit))
+	room := o.full()
+	if room == nil || o.full() != room {
+		t.Fatal("a full outbox is not, or says so in two ways")
+	}
+	w.answer <- nil
+	next(t, w.wrote, "the second write")
+	next(t, room, "room")
+	if o.full() != nil {
+		t.Error("full although everything is being written")
+	}
+	w.answer <- nil
+	close(o.end)
+}
+
+// TestOutboxEnds: a write that fails is the last one, and what comes after the
+// connection's end is not taken.
+func TestOutboxEnds(t *testing.T) {
+	o, w := newGatedOutbox(t)
+	o.put([]byte("a"))
+	next(t, w.wrote, "the write")
+	w.answer <- errors.New("broken pipe")
+	next(t, o.done, "the end of the outbox")
+	close(o.end) // as the socket does
+	if o.put([]byte("b")) {
+		t.Error("taken after the end")
+	}
+}
