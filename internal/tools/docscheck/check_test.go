@@ -164,7 +164,7 @@ func TestWrong(t *testing.T) {
 // A page with our programs and Python's, each of which gets what the other
 // sent; the page after it has an empty broker.
 func TestOnRabbitMQ(t *testing.T) {
-	node := rabbitmqtest.NewNode(t, rabbitmqtest.Options{})
+	node := rabbitmqtest.NewNode(t, rabbitmqtest.Options{Password: "guest"}) // as in pages
 	w, err := newWorkshop(root)
 	if err != nil {
 		t.Fatal(err)
