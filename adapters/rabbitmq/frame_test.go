@@ -81,9 +81,7 @@ func TestMoreThanAFrame(t *testing.T) {
 	q := declare(t, open(t))
 	p := filledUp(amqp.Table{}, frameSize+frameFudge+1)
 	closed := ch.NotifyClose(make(chan *amqp.Error, 1))
-	if err := ch.PublishWithContext(t.Context(), "", q.Name(), true, false, p); err != nil {
-		t.Fatal(err)
-	}
+	_ = ch.PublishWithContext(t.Context(), "", q.Name(), true, false, p) // RabbitMQ may be faster than the body
 	if err := next(t, closed, "RabbitMQ to refuse a frame that is too large"); err.Code != amqp.FrameError {
 		t.Errorf("the connection was closed with %v", err)
 	}
