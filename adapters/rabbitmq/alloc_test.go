@@ -22,7 +22,7 @@ func encodeNew() func() error {
 		if err := messaging.Prepare(to, []*messaging.Message{m}); err != nil {
 			return err
 		}
-		_, err := b.outgoing(to, m)
+		_, err := b.outgoing(to, m, frameSize)
 		return err
 	}
 }

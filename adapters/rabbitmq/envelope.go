@@ -125,11 +125,11 @@ func decode(marshaler wamqp.Marshaler, raw amqp.Delivery, c *control) (m messagi
 // checkPublishing says whether the broker takes p, which a Marshaler has made.
 // What cannot be written in AMQP would cost the connection and everything that
 // is on its way.
-func checkPublishing(p *amqp.Publishing, limit int) error {
-	if len(p.Body) > limit {
-		return fmt.Errorf("%w: with what the Marshaler has added, the body has %d bytes; the limit is %d", messaging.ErrTooLarge, len(p.Body), limit)
+func checkPublishing(p *amqp.Publishing, bodyLimit, frameLimit int) error {
+	if len(p.Body) > bodyLimit {
+		return fmt.Errorf("%w: with what the Marshaler has added, the body has %d bytes; the limit is %d", messaging.ErrTooLarge, len(p.Body), bodyLimit)
 	}
-	if err := checkFrame(p, frameSize-growth); err != nil {
+	if err := checkFrame(p, withoutGrowth(frameLimit)); err != nil {
 		return err
 	}
 	return checkProperties(p)

@@ -24,6 +24,13 @@ const frameFudge = 8
 // rest are the headers of a retry and of a dead letter.
 const growth = (maxLevel+1)*400 + 6<<10
 
+// withoutGrowth is how much of a frame Publish may fill. Where the broker takes
+// small frames only, room for everything would leave none.
+func withoutGrowth(frameLimit int) int {
+	frameLimit = min(frameLimit, frameSize)
+	return frameLimit - min(growth, frameLimit/2)
+}
+
 // maxHeaders is how many amqp091-go reads: it closes a connection that brings
 // it a table of more.
 const maxHeaders = 8192

@@ -101,6 +101,27 @@ func TestLargerFrames(t *testing.T) {
 	}
 }
 
+// TestSmallerFrames: where the broker's frame_max is lower, headers that do not
+// fit are refused, and do not cost the connection.
+func TestSmallerFrames(t *testing.T) {
+	t.Parallel()
+	node := rabbitmqtest.NewNode(t, rabbitmqtest.Options{Config: "frame_max = 16384"})
+	lines, log := newTestLog(t)
+	b := openAt(t, node.URL(), WithLogger(log))
+	q := declare(t, b)
+	err := b.Publish(t.Context(), q,
+		&messaging.Message{ID: "small", Headers: map[string]string{"k": strings.Repeat("x", 8000)}},
+		&messaging.Message{ID: "large", Headers: map[string]string{"k": strings.Repeat("x", 17000)}})
+	var failed *messaging.PublishError
+	if !errors.As(err, &failed) || len(failed.Failed) != 1 || failed.Failed[0].ID != "large" || !errors.Is(err, messaging.ErrTooLarge) {
+		t.Errorf("error is %v, want ErrTooLarge for large alone", err)
+	}
+	holds(t, b, q, 1)
+	if text := lines.String(); strings.Contains(text, "lost the connection") {
+		t.Errorf("the connection was lost:\n%s", text)
+	}
+}
+
 // TestTooManyHeaders: more headers than amqp091-go reads cost the connection that
 // consumes, again and again, until somebody removes the message. Who publishes
 // does not notice.

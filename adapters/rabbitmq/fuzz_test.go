@@ -83,7 +83,7 @@ func tryPublishing(t *testing.T, f foreign) (p amqp.Publishing, ok bool) {
 	}()
 	f.Properties = nil // their types are fixed
 	p = f.publishing(t)
-	return p, checkPublishing(&p, defaultMaxMessageSize) == nil
+	return p, checkPublishing(&p, defaultMaxMessageSize, frameSize) == nil
 }
 
 // checkDecoded decodes a message as a consumer does, and sends it on.

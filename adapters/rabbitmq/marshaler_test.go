@@ -31,7 +31,7 @@ func roundTrip(t *testing.T, marshaler wamqp.Marshaler, m messaging.Message) mes
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := checkPublishing(&p, defaultMaxMessageSize); err != nil {
+	if err := checkPublishing(&p, defaultMaxMessageSize, frameSize); err != nil {
 		t.Fatal(err)
 	}
 	d := arrive(p)
@@ -166,7 +166,7 @@ func TestCheckPublishing(t *testing.T) {
 		"key":          {amqp.Publishing{Headers: amqp.Table{long: ""}}, "marshal: a header's name has 256 bytes"},
 		"type":         {amqp.Publishing{Headers: amqp.Table{"k": struct{}{}}}, "marshal: "},
 	} {
-		if err := checkPublishing(&c.p, 100); err == nil || !strings.Contains(err.Error(), c.want) {
+		if err := checkPublishing(&c.p, 100, frameSize); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v; want %q", name, err, c.want)
 		}
 	}

@@ -40,8 +40,9 @@ func (b *Broker) Publish(ctx context.Context, to messaging.Address, msgs ...*mes
 	}
 	defer b.calls.Done()
 	direct, delayed := b.ways(ctx, to, msgs)
+	frameLimit := b.publishes.frameLimit()
 	errs := b.publisher.send(ctx, len(msgs), func(i int) (outgoing, error) {
-		o, err := b.outgoing(to, msgs[i])
+		o, err := b.outgoing(to, msgs[i], frameLimit)
 		switch {
 		case err != nil:
 			return o, err
@@ -120,7 +121,7 @@ func notSent(err error) error {
 	return fmt.Errorf("not sent: %w", explain(err))
 }
 
-func (b *Broker) outgoing(to messaging.Address, m *messaging.Message) (outgoing, error) {
+func (b *Broker) outgoing(to messaging.Address, m *messaging.Message, frameLimit int) (outgoing, error) {
 	if err := messaging.CheckSize(m, b.cfg.maxMessageSize); err != nil {
 		return outgoing{}, err
 	}
@@ -129,7 +130,7 @@ func (b *Broker) outgoing(to messaging.Address, m *messaging.Message) (outgoing,
 		return outgoing{}, err
 	}
 	o := address(to, m, p)
-	return o, checkPublishing(&o.publishing, b.cfg.maxMessageSize)
+	return o, checkPublishing(&o.publishing, b.cfg.maxMessageSize, frameLimit)
 }
 
 // address sends p, made of m, on its way.
