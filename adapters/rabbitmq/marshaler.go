@@ -31,7 +31,8 @@ const (
 //
 // An integer is rendered in decimal, a boolean as true or false, a timestamp in
 // RFC 3339, bytes as they are where they are UTF-8 and in base64 otherwise, an
-// array or a table in JSON, and a void as the empty string.
+// array or a table in JSON, and a void as the empty string. The time of a
+// message that has none is that of its ID, where that is a UUIDv7.
 //
 // The zero value is ready. It is for this adapter: the messages that Unmarshal
 // makes have no channels for Ack and Nack, which Watermill's own subscriber
@@ -80,7 +81,7 @@ func setProperty(p *amqp.Publishing, key, value string) bool {
 			return false
 		}
 		p.Timestamp = time.UnixMilli(ms)
-		made, known := uuidTime(p.MessageId)
+		made, known := metadata.TimeOfID(p.MessageId)
 		return known && made == ms
 	default:
 		return false
@@ -103,9 +104,7 @@ func (Marshaler) Unmarshal(d amqp.Delivery) (*message.Message, error) {
 	setText(m.Metadata, MetadataContentType, d.ContentType)
 	setText(m.Metadata, MetadataCorrelationID, d.CorrelationId)
 	setText(m.Metadata, MetadataReplyTo, d.ReplyTo)
-	if !d.Timestamp.IsZero() {
-		setTime(m, d.Timestamp)
-	}
+	setTime(m, d.Timestamp)
 	return m, nil
 }
 
@@ -119,31 +118,22 @@ func setText(meta message.Metadata, key, value string) {
 // the header has, or else the ID. Where they are of another second, they are
 // left over from another message, and the property counts.
 func setTime(m *message.Message, timestamp time.Time) {
-	ms, known := uuidTime(m.UUID)
-	if text, has := m.Metadata[MetadataTime]; has {
+	var ms int64
+	text, known := m.Metadata[MetadataTime]
+	if known {
 		var err error
 		ms, err = strconv.ParseInt(text, 10, 64)
 		known = err == nil
 	}
-	if !known || time.UnixMilli(ms).Unix() != timestamp.Unix() {
-		ms = timestamp.UnixMilli()
+	if !known {
+		ms, known = metadata.TimeOfID(m.UUID)
 	}
-	m.Metadata[MetadataTime] = strconv.FormatInt(ms, 10)
-}
-
-// uuidTime returns when an ID was made, in milliseconds since 1970, where it is
-// a UUIDv7, which begins with that (RFC 9562, section 5.7). The IDs that Publish
-// fills in are. A header less is 5 % of what the broker does for a message.
-func uuidTime(id string) (int64, bool) {
-	if len(id) != 36 || id[8] != '-' || id[13] != '-' || id[14] != '7' {
-		return 0, false
+	if !timestamp.IsZero() && (!known || time.UnixMilli(ms).Unix() != timestamp.Unix()) {
+		ms, known = timestamp.UnixMilli(), true
 	}
-	high, err := strconv.ParseUint(id[:8], 16, 32)
-	if err != nil {
-		return 0, false
+	if known {
+		m.Metadata[MetadataTime] = strconv.FormatInt(ms, 10)
 	}
-	low, err := strconv.ParseUint(id[9:13], 16, 16)
-	return int64(high<<16 | low), err == nil
 }
 
 // maxShort is the longest text of an AMQP property, in bytes (AMQP 0-9-1,

@@ -3,6 +3,7 @@ package rabbitmq
 import (
 	"maps"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -210,6 +211,10 @@ func TestTimeIsInTheID(t *testing.T) {
 		if got := roundTrip(t, Marshaler{}, test.m); !got.Time.Equal(test.m.Time) {
 			t.Errorf("%s: time is %s, want %s", test.name, got.Time, test.m.Time)
 		}
+	}
+	passedOn, err := Marshaler{}.Unmarshal(amqp.Delivery{MessageId: id})
+	if want := strconv.FormatInt(at.UnixMilli(), 10); err != nil || passedOn.Metadata[MetadataTime] != want {
+		t.Errorf("time of a message without a timestamp is %q, %v, want its ID's, %s", passedOn.Metadata[MetadataTime], err, want)
 	}
 	m := messaging.Message{Body: []byte("x")}
 	if err := messaging.Prepare(messaging.Queue("q"), []*messaging.Message{&m}); err != nil {

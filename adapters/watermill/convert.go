@@ -74,6 +74,9 @@ func fromWatermill(m *message.Message, skip func(key string) bool) messaging.Mes
 			out.Headers[metadata.Unescape(key)] = value
 		}
 	}
+	if ms, known := metadata.TimeOfID(m.UUID); known && out.Time.IsZero() {
+		out.Time = time.UnixMilli(ms).UTC()
+	}
 	return out
 }
 
