@@ -36,7 +36,7 @@ func TestPicture(t *testing.T) {
 		t.Errorf("the lines are %q, want %q", svg.Texts, want)
 	}
 	var at []float64
-	for _, m := range regexp.MustCompile(`0%,([0-9.]+)%`).FindAllStringSubmatch(svg.Style, -1) {
+	for _, m := range regexp.MustCompile(`\{0%,([0-9.]+)%`).FindAllStringSubmatch(svg.Style, -1) {
 		percent, err := strconv.ParseFloat(m[1], 64)
 		if err != nil {
 			t.Fatal(err)
