@@ -133,7 +133,7 @@ func (b *Broker) askOn(ctx context.Context, l *link, f func(*generation) error) 
 		case <-b.cut:
 			return messaging.ErrClosed
 		}
-		if !g.worthAskingAgain(err) {
+		if !g.worthAskingAgain(err) && (code(err) != amqp.InternalError || attempt >= mostFailures) {
 			return err
 		}
 		if err := b.awaitAnother(ctx, g, attempt); err != nil {
@@ -141,6 +141,12 @@ func (b *Broker) askOn(ctx context.Context, l *link, f func(*generation) error) 
 		}
 	}
 }
+
+// mostFailures is how often the broker may fail at what it is asked (541) before
+// that is the answer. Two programs that declare the same quorum queue at the
+// same time make RabbitMQ 3.10 fail so, once; RabbitMQ 4.3 refuses so what it does
+// no longer support.
+const mostFailures = 3
 
 // awaitAnother waits until it is worth asking again what failed on g: for the
 // next connection, or longer with each attempt where only a channel was lost.

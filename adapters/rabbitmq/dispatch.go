@@ -111,7 +111,7 @@ func (d *dispatch) errors() []error {
 // attempt writes messages in order to one session of a lane, as long as it
 // lasts, and waits for what becomes of them.
 func (d *dispatch) attempt(l *lane, todo []int) {
-	s := d.open(l)
+	s, todo := d.open(l, todo)
 	if s == nil {
 		d.giveUp(todo)
 		return
@@ -124,18 +124,43 @@ func (d *dispatch) attempt(l *lane, todo []int) {
 	}
 }
 
-// open waits for a session of l. It returns nil when the call has ended before.
-func (d *dispatch) open(l *lane) *session {
+// open waits for a session of l. It returns nil when the call has ended before,
+// or has nothing left to send: what cannot be sent does not wait. It returns
+// what is left.
+func (d *dispatch) open(l *lane, todo []int) (*session, []int) {
 	for d.ctx.Err() == nil {
 		s, opening := l.session()
 		if s != nil {
-			return s
+			return s, todo
 		}
-		if !d.wait(opening) {
+		for _, i := range todo {
+			d.prepare(i)
+		}
+		todo = d.left(todo)
+		if len(todo) == 0 || !d.wait(opening) {
 			break
 		}
 	}
-	return nil
+	return nil, todo
+}
+
+// prepare says whether there is something to send. Otherwise the message is
+// done.
+func (d *dispatch) prepare(i int) bool {
+	m := &d.msgs[i]
+	if m.encoded {
+		return !m.done
+	}
+	m.encoded = true
+	m.outgoing, m.err = d.encode(i)
+	if m.err == nil {
+		return true
+	}
+	m.done = true
+	if m.err == errNobody { //nolint:errorlint // it is never wrapped
+		m.err = nil
+	}
+	return false
 }
 
 // wait waits for c, and says whether that came before the end of everything.
@@ -156,17 +181,24 @@ func (d *dispatch) wait(c <-chan struct{}) bool {
 	return false
 }
 
-// limit gets a value when the call has waited for too long since it was asked,
-// where its context has no deadline. Every wait is for a sign of progress.
+// limit gets a value when nothing was confirmed for too long, where the call's
+// context has no deadline.
 func (d *dispatch) limit() <-chan time.Time {
 	if _, limited := d.ctx.Deadline(); limited {
 		return nil
 	}
 	if d.timer == nil {
 		d.timer = timers.Get().(*time.Timer)
+		d.timer.Reset(d.p.cfg.publishTimeout)
 	}
-	d.timer.Reset(d.p.cfg.publishTimeout)
 	return d.timer.C
+}
+
+// progressed says that something was confirmed, or refused.
+func (d *dispatch) progressed() {
+	if d.timer != nil {
+		d.timer.Reset(d.p.cfg.publishTimeout)
+	}
 }
 
 // timers are used again: most calls wait for one confirmation, and not long.

@@ -17,12 +17,13 @@ import (
 // encode makes an AMQP message of m, by way of a Watermill message and the
 // Marshaler. The body is m's own where nobody changes it: Publish has copied it
 // for the network when it returns.
-func encode(marshaler wamqp.Marshaler, m *messaging.Message) (amqp.Publishing, error) {
+func encode(marshaler wamqp.Marshaler, m *messaging.Message) (p amqp.Publishing, err error) {
 	w := toWatermill(m)
-	if _, ours := marshaler.(Marshaler); !ours {
-		w.Payload = bytes.Clone(w.Payload)
+	if _, ours := marshaler.(Marshaler); ours {
+		p, err = Marshaler{}.Marshal(w)
+	} else {
+		p, err = marshalCopy(marshaler, w)
 	}
-	p, err := marshaler.Marshal(w)
 	if err != nil {
 		return p, fmt.Errorf("marshal: %w", err)
 	}
@@ -36,6 +37,17 @@ func encode(marshaler wamqp.Marshaler, m *messaging.Message) (amqp.Publishing, e
 		setExpiry(&p, m.TTL, time.Now().Add(m.TTL))
 	}
 	return p, nil
+}
+
+// marshalCopy is for a Marshaler that may do anything with the body, or panic.
+func marshalCopy(marshaler wamqp.Marshaler, w *message.Message) (p amqp.Publishing, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the Marshaler panicked: %v", r)
+		}
+	}()
+	w.Payload = bytes.Clone(w.Payload)
+	return marshaler.Marshal(w)
 }
 
 func toWatermill(m *messaging.Message) *message.Message {

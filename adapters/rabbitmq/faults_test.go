@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -362,7 +363,7 @@ func TestLossesInARow(t *testing.T) {
 }
 
 // TestConnectionsLostInARow: a subscription does not wait for longer each time
-// that a connection is lost which was of use. Whether to wait for the next one
+// that a connection is lost which was of use. How long to wait for the next one
 // is the connection's own decision.
 func TestConnectionsLostInARow(t *testing.T) {
 	node := rabbitmqtest.SharedNode(t)
@@ -379,8 +380,64 @@ func TestConnectionsLostInARow(t *testing.T) {
 		sub.waitReady()
 	}
 	for line := range strings.Lines(lines.String()) {
-		if strings.Contains(line, "lost a subscription") && !strings.Contains(line, "wait=0s") {
-			t.Errorf("waits after the loss of a useful connection: %s", line)
+		if strings.Contains(line, "lost a subscription") && !strings.Contains(line, "attempt=2 ") {
+			t.Errorf("waits for longer after the loss of a useful connection: %s", line)
 		}
+	}
+}
+
+// TestPublishWhileConnectionsAreCut: what is being handed to a connection just
+// when it is lost is sent again like all the rest (P6).
+func TestPublishWhileConnectionsAreCut(t *testing.T) {
+	node := rabbitmqtest.SharedNode(t)
+	proxy := rabbitmqtest.NewProxy(t, host(t))
+	b := openAt(t, viaProxy(proxy, node.URL(), ""))
+	q := declare(t, b)
+	stop := make(chan struct{})
+	var publishers sync.WaitGroup
+	var published atomic.Int64
+	for range 32 {
+		publishers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if err := b.Publish(context.Background(), q, &messaging.Message{}); err != nil {
+					t.Error(err)
+					return
+				}
+				published.Add(1)
+			}
+		})
+	}
+	for range 15 {
+		before := published.Load()
+		for published.Load() < before+100 && !t.Failed() {
+			time.Sleep(time.Millisecond)
+		}
+		proxy.Cut()
+	}
+	close(stop)
+	publishers.Wait()
+}
+
+// TestDeclaredTwiceAtOnce: RabbitMQ 3.10 now and then closes the connection of one
+// of two that declare the same quorum queue at the same time (541). The other's
+// will do.
+func TestDeclaredTwiceAtOnce(t *testing.T) {
+	b, other := open(t), open(t)
+	for range 20 {
+		q := messaging.Queue(t.Name() + "." + messaging.NewID())
+		var both sync.WaitGroup
+		for _, b := range []*Broker{b, other} {
+			both.Go(func() {
+				if err := b.Declare(t.Context(), messaging.QueueSpec{Name: q.Name()}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		both.Wait()
 	}
 }

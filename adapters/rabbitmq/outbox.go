@@ -17,7 +17,8 @@ type outbox struct {
 	end  chan struct{} // closed when nothing is written any more
 	done chan struct{} // closed when run has ended
 
-	lazy atomic.Int32 // callers that say when to write: see hold
+	lazy   atomic.Int32 // callers that say when to write: see hold
+	coming atomic.Int64 // bytes that have been admitted, and not put in yet
 
 	mu      sync.Mutex
 	waiting []byte
@@ -29,6 +30,8 @@ const (
 	writeAt = 16 << 10
 	// outboxLimit is how many bytes wait before publishers wait too.
 	outboxLimit = 256 << 10
+	// pieceSize is how many bytes are written at once.
+	pieceSize = 64 << 10
 )
 
 func newOutbox(write func([]byte) (int, error)) *outbox {
@@ -68,18 +71,25 @@ func (o *outbox) flush() {
 	signal(o.wake)
 }
 
-// full is nil where there is room, otherwise it is closed when there may be.
-func (o *outbox) full() <-chan struct{} {
+// admit admits n bytes, which are put in next, and followed by arrived. Where
+// there is no room for them, it returns a channel that is closed when there may
+// be. A message that alone is larger than the outbox has room in an empty one.
+func (o *outbox) admit(n int) <-chan struct{} {
+	before := o.coming.Add(int64(n)) - int64(n)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.waiting) < outboxLimit {
+	if before+int64(len(o.waiting)) < outboxLimit {
 		return nil
 	}
+	o.coming.Add(int64(-n))
 	if o.room == nil {
 		o.room = make(chan struct{})
 	}
 	return o.room
 }
+
+// arrived says that what was admitted has been put in, or will not be.
+func (o *outbox) arrived(n int) { o.coming.Add(int64(-n)) }
 
 // run writes until end is closed or the connection is.
 func (o *outbox) run() {
@@ -92,11 +102,24 @@ func (o *outbox) run() {
 		}
 		runtime.Gosched() // others may be about to put something in
 		for p := o.take(nil); len(p) > 0; p = o.take(p) {
-			if _, err := o.write(p); err != nil {
+			if !o.writeAll(p) {
 				return
 			}
 		}
 	}
+}
+
+// writeAll writes p in pieces, each of which has the time that a write may take:
+// a large message on a slow network takes longer than that.
+func (o *outbox) writeAll(p []byte) bool {
+	for len(p) > 0 {
+		n := min(len(p), pieceSize)
+		if _, err := o.write(p[:n]); err != nil {
+			return false
+		}
+		p = p[n:]
+	}
+	return true
 }
 
 // take returns all that waits. last is what it returned before, and is used

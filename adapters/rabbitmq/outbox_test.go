@@ -68,26 +68,41 @@ func TestOutboxHolds(t *testing.T) {
 	close(o.end)
 }
 
-// TestOutboxFull: publishers are told when to go on.
-func TestOutboxFull(t *testing.T) {
+// TestOutboxAdmits: publishers wait while it is full of what was put in or
+// admitted, and are told when to go on.
+func TestOutboxAdmits(t *testing.T) {
 	o, w := newGatedOutbox(t)
-	if o.full() != nil {
-		t.Error("an empty outbox is full")
+	if o.admit(10*outboxLimit) != nil {
+		t.Error("a large message is not admitted to an empty outbox")
 	}
+	if o.admit(1) == nil {
+		t.Error("more is admitted before that has arrived")
+	}
+	o.arrived(10 * outboxLimit)
+	if o.admit(1) != nil {
+		t.Error("nothing is admitted though nothing waits")
+	}
+	o.arrived(1)
 	o.put([]byte("a"))
 	next(t, w.wrote, "the first write")
 	o.put(make([]byte, outboxLimit))
-	room := o.full()
-	if room == nil || o.full() != room {
-		t.Fatal("a full outbox is not, or says so in two ways")
+	room := o.admit(1)
+	if room == nil || o.admit(1) != room {
+		t.Fatal("a full outbox admits more, or says in two ways that it does not")
 	}
 	w.answer <- nil
-	next(t, w.wrote, "the second write")
+	for got := 0; got < outboxLimit; {
+		p := next(t, w.wrote, "a piece")
+		if len(p) > pieceSize {
+			t.Errorf("a piece has %d bytes, want %d at most", len(p), pieceSize)
+		}
+		got += len(p)
+		w.answer <- nil
+	}
 	next(t, room, "room")
-	if o.full() != nil {
-		t.Error("full although everything is being written")
+	if o.admit(1) != nil {
+		t.Error("full although everything was written")
 	}
-	w.answer <- nil
 	close(o.end)
 }
 

@@ -32,33 +32,20 @@ func (r *round) write() {
 	for _, i := range r.todo {
 		m := &r.msgs[i]
 		m.confirm = nil
-		if !r.prepare(i, m) {
+		if !r.prepare(i) {
 			r.written++
 			continue
 		}
-		if !r.admit(out) || !r.send(m) {
+		if !r.admit(out, len(m.publishing.Body)) {
+			return
+		}
+		sent := r.send(m)
+		out.arrived(len(m.publishing.Body))
+		if !sent {
 			return
 		}
 		r.written++
 	}
-}
-
-// prepare says whether there is something to send. Otherwise the message is
-// done.
-func (r *round) prepare(i int, m *sending) bool {
-	if m.encoded {
-		return true
-	}
-	m.encoded = true
-	m.outgoing, m.err = r.encode(i)
-	if m.err == nil {
-		return true
-	}
-	m.done = true
-	if m.err == errNobody { //nolint:errorlint // it is never wrapped
-		m.err = nil
-	}
-	return false
 }
 
 // send writes m, for which there is a permit.
@@ -69,39 +56,46 @@ func (r *round) send(m *sending) bool {
 		return true
 	}
 	r.session.release()
-	if r.session.ch.IsClosed() { // part of it may have been written
-		m.unsure = true
-	} else {
+	if !r.session.ending(err) {
 		m.done, m.err = true, err
+		return false
+	}
+	m.unsure = true // part of it may have been written
+	if !r.wait(r.session.dead) {
+		r.over = true
 	}
 	return false
 }
 
 // admit waits until the broker takes messages, and the connection and the
-// session have room for one more.
-func (r *round) admit(out *outbox) bool {
-	for {
-		blocked, full := r.session.blocked(), out.full()
+// session have room for one more, with a body of so many bytes.
+func (r *round) admit(out *outbox, size int) bool {
+	for r.ctx.Err() == nil {
+		blocked := r.session.blocked()
+		var full <-chan struct{}
+		if blocked == nil {
+			full = out.admit(size)
+		}
 		if blocked == nil && full == nil {
 			select {
 			case r.session.permits <- struct{}{}:
 				return true
 			default:
+				out.arrived(size) // it waits for a permit first
 			}
 		}
 		out.flush()
 		got := r.await(blocked, full)
 		out.hold()
+		if got {
+			r.session.release() // there is one: all else is looked at again
+		}
 		if r.over || r.session.ch.IsClosed() {
-			if got {
-				r.session.release()
-			}
 			return false
 		}
-		if got {
-			return true
-		}
 	}
+	r.over = true
+	return false
 }
 
 // await waits for one thing that writing waits for, and says whether it got a
@@ -159,6 +153,7 @@ func (r *round) settle(n int) {
 func (r *round) settleNext() {
 	m := &r.msgs[r.todo[r.settled]]
 	r.settled++
+	r.progressed()
 	switch r.session.outcome(&m.outgoing, m.confirm) {
 	case stored:
 		m.done = true
@@ -222,8 +217,8 @@ func (r *round) abandon() {
 		open = append(open, m)
 	}
 	if len(open) > 0 {
-		s := r.session
-		r.p.running.Go(func() { s.reap(open) })
+		r.lane.load.Add(int64(len(open)))
+		r.p.running.Go(func() { r.session.reap(open, r.lane) })
 	}
 	r.giveUp(r.todo)
 }
@@ -231,11 +226,12 @@ func (r *round) abandon() {
 // reap waits for messages that their caller no longer waits for, so that their
 // permits are free again. Every confirmation ends with the connection at the
 // latest.
-func (s *session) reap(open []*sending) {
+func (s *session) reap(open []*sending, l *lane) {
 	for _, m := range open {
 		<-m.confirm.Done()
 		s.outcome(&m.outgoing, m.confirm)
 		s.release()
+		l.load.Add(-1)
 	}
 }
 

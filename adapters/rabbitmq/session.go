@@ -1,6 +1,7 @@
 package rabbitmq
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -86,6 +87,12 @@ func (s *session) retire() {
 // does not wait for the network.
 func (s *session) publish(m *outgoing) (*amqp.DeferredConfirmation, error) {
 	return s.ch.PublishWithDeferredConfirm(m.exchange, m.key, m.mandatory, false, m.publishing)
+}
+
+// ending says whether err, of publish, comes from the end of the channel or
+// connection: dead is closed then, or will be as soon as amqp091-go's reader knows.
+func (s *session) ending(err error) bool {
+	return s.ch.IsClosed() || s.gen.conn.IsClosed() || errors.Is(err, errCut) || errors.Is(err, amqp.ErrClosed)
 }
 
 // blocked is nil while the broker takes messages, otherwise it is closed when

@@ -13,7 +13,7 @@ import (
 )
 
 // Subscribe implements [messaging.Subscriber]. Acknowledgements are sent
-// together, within 3 ms and a quarter of the prefetch.
+// together, within 3 ms and half of the prefetch.
 //
 // With Source.AutoAck, each message is acknowledged, and that is written to the
 // connection, before its handler runs. It can come twice all the same where
@@ -104,6 +104,8 @@ func (s *subscription) run(ctx context.Context, h messaging.Handler) error {
 	err := messaging.Workers{Source: s.src, Handler: h, Next: s.next, Stop: s.limit, Cut: s.b.cut, Log: s.b.cfg.log}.Run(intake)
 	close(s.handled)
 	keeper.Wait()
+	s.expire()
+	s.moves.Wait()
 	err = errors.Join(err, kept)
 	if s.b.intake.Err() == nil {
 		return err
@@ -143,8 +145,11 @@ func (s *subscription) keep(intake context.Context) error {
 			s.leave(c)
 			was = true
 			failures++
-			if time.Since(began) >= steady || c.gen.conn.IsClosed() { // how long to wait for the next connection is the link's to say
+			switch {
+			case time.Since(began) >= steady:
 				failures = 0
+			case c.gen.conn.IsClosed(): // how long to wait for the next is the link's to say, but for a message that ends each
+				failures = 1
 			}
 		}
 		var wait time.Duration
