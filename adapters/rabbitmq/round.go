@@ -87,12 +87,19 @@ func (r *round) admit(out *outbox, size int) bool {
 		out.flush()
 		got := r.await(blocked, full)
 		out.hold()
-		if got {
-			r.session.release() // there is one: all else is looked at again
-		}
 		if r.over || r.session.ch.IsClosed() {
+			if got {
+				r.session.release()
+			}
 			return false
 		}
+		if !got {
+			continue
+		}
+		if r.session.blocked() == nil && out.admit(size) == nil {
+			return true
+		}
+		r.session.release()
 	}
 	r.over = true
 	return false

@@ -156,8 +156,8 @@ func TestWorkers(t *testing.T) {
 func TestDrain(t *testing.T) {
 	clitest.Everywhere(t, func(t *testing.T, broker messaging.Broker, queue string) {
 		release := make(chan struct{})
-		r := start(t, broker, Options{Queue: queue, Prefetch: 3, Handled: func(*messaging.Delivery, error) { <-release }})
 		publish(t, broker, queue, "a", "b", "c", "d")
+		r := start(t, broker, Options{Queue: queue, Prefetch: 3, Handled: func(*messaging.Delivery, error) { <-release }})
 		r.Await(t, "'a'", 1)
 		r.stop()
 		close(release)
