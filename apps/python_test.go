@@ -100,7 +100,7 @@ func TestOurConsumerDeclaresTheTutorialsQueue(t *testing.T) {
 // On queue hello itself, with nothing but defaults on the side of Python.
 func TestQueueHello(t *testing.T) {
 	t.Parallel()
-	url := rabbitmqtest.SharedNode(t).URL() // ours alone, and no other test uses hello there
+	url := rabbitmqtest.NewNode(t, rabbitmqtest.Options{}).URL() // of its own: programs of other tests may declare hello too
 	app(t, url, "producer", "--declare", "tutorial", "from Go").ends(t, cli.StatusOK)
 	python(t, "producer.py", url, "hello", "from Python").ends(t, cli.StatusOK)
 	python(t, "get.py", url, "hello").ends(t, cli.StatusOK)
