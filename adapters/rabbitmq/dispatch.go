@@ -111,7 +111,7 @@ func (d *dispatch) errors() []error {
 // attempt writes messages in order to one session of a lane, as long as it
 // lasts, and waits for what becomes of them.
 func (d *dispatch) attempt(l *lane, todo []int) {
-	s, todo := d.open(l, todo)
+	s := d.open(l, todo)
 	if s == nil {
 		d.giveUp(todo)
 		return
@@ -125,23 +125,22 @@ func (d *dispatch) attempt(l *lane, todo []int) {
 }
 
 // open waits for a session of l. It returns nil when the call has ended before,
-// or has nothing left to send: what cannot be sent does not wait. It returns
-// what is left.
-func (d *dispatch) open(l *lane, todo []int) (*session, []int) {
+// or none of todo is left to send: what cannot be sent does not wait.
+func (d *dispatch) open(l *lane, todo []int) *session {
 	for d.ctx.Err() == nil {
 		s, opening := l.session()
 		if s != nil {
-			return s, todo
+			return s
 		}
+		sendable := false
 		for _, i := range todo {
-			d.prepare(i)
+			sendable = d.prepare(i) || sendable
 		}
-		todo = d.left(todo)
-		if len(todo) == 0 || !d.wait(opening) {
+		if !sendable || !d.wait(opening) {
 			break
 		}
 	}
-	return nil, todo
+	return nil
 }
 
 // prepare says whether there is something to send. Otherwise the message is

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -394,28 +393,25 @@ func TestPublishWhileConnectionsAreCut(t *testing.T) {
 	b := openAt(t, viaProxy(proxy, node.URL(), ""))
 	q := declare(t, b)
 	stop := make(chan struct{})
+	stored := make(chan struct{})
 	var publishers sync.WaitGroup
-	var published atomic.Int64
 	for range 32 {
 		publishers.Go(func() {
 			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
 				if err := b.Publish(context.Background(), q, &messaging.Message{}); err != nil {
 					t.Error(err)
+				}
+				select {
+				case stored <- struct{}{}:
+				case <-stop:
 					return
 				}
-				published.Add(1)
 			}
 		})
 	}
 	for range 15 {
-		before := published.Load()
-		for published.Load() < before+100 && !t.Failed() {
-			time.Sleep(time.Millisecond)
+		for range 100 {
+			next(t, stored, "a stored message")
 		}
 		proxy.Cut()
 	}
