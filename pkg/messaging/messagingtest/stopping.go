@@ -378,7 +378,10 @@ func s5Away(e *env) error {
 	}
 	e.rig.Disconnect()
 	defer e.rig.Reconnect()
-	result := e.publishAsync(q, text("m"))
+	result, err := e.publishWaits(q, text("m"))
+	if err != nil {
+		return fmt.Errorf("with the broker away: %w", err)
+	}
 	if err := e.closeBroker(time.Second); errors.Is(err, errLate) {
 		return err // whether something had to be cut is the adapter's to say
 	}

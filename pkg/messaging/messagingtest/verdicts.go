@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/warrenmq/warren/pkg/messaging"
@@ -339,23 +340,24 @@ func c7Confirmed(e *env) error {
 	if err != nil {
 		return err
 	}
-	q, err := e.filled(1)
+	q, err := e.filled(2)
 	if err != nil {
 		return err
 	}
-	rejecting := make(chan struct{}, 1000)
-	s, err := e.subscribe(messaging.Source{Address: q, Retry: messaging.Retry{DeadLetter: full}},
-		func(context.Context, *messaging.Delivery) error {
-			select {
-			case rejecting <- struct{}{}:
-			default:
+	behind := make(chan struct{}) // closed when the handler has the message behind
+	handled := sync.OnceFunc(func() { close(behind) })
+	s, err := e.subscribe(messaging.Source{Address: q, Concurrency: 1, Retry: messaging.Retry{DeadLetter: full}},
+		func(_ context.Context, d *messaging.Delivery) error {
+			if string(d.Body) == "m0" {
+				return messaging.Reject(errors.New("no room for it"))
 			}
-			return messaging.Reject(errors.New("no room for it"))
+			handled()
+			return nil
 		})
 	if err != nil {
 		return err
 	}
-	if err := e.wait(e.ctx, rejecting, "the handler"); err != nil {
+	if err := e.wait(e.ctx, behind, "the message behind the one that was rejected"); err != nil {
 		return err
 	}
 	if err := e.b.Publish(e.ctx, full, text("filler")); !errors.Is(err, messaging.ErrRejected) {
