@@ -39,9 +39,15 @@ func main() {
 			&urfave.IntFlag{Name: "rounds", Value: 5, Validator: cli.AtLeast(1), Usage: "measure each contender `N` times"},
 			&urfave.DurationFlag{Name: "round", Value: 300 * time.Millisecond, Validator: cli.AtLeast(time.Millisecond), Usage: "a round takes about `TIME`"},
 			&urfave.StringFlag{Name: "url", Usage: "measure on the broker at `URL`, whose user may declare queues, instead of a node of its own"},
-			&urfave.StringFlag{Name: "profile", TakesFile: true, Usage: "write a CPU profile of each contender's last round to `FOLDER`"},
+			&urfave.StringFlag{Name: "profile", TakesFile: true, Usage: "write a CPU profile of each contender's last round to `FOLDER`; all rounds are in this process then"},
 			&urfave.StringFlag{Name: "page", TakesFile: true, Usage: "write a page to `FILE`, and charts to a folder beside it"},
 		},
+		Commands: []*urfave.Command{{
+			Name: roundCommand, Hidden: true, Usage: "one round, apart", UsageText: "bench round ROW CONTENDER MESSAGES",
+			Action: func(ctx context.Context, cmd *urfave.Command) error {
+				return round(ctx, cmd.Args().Slice(), os.Stdout)
+			},
+		}},
 		Action: func(ctx context.Context, cmd *urfave.Command) error {
 			o := options{
 				quick:   cmd.Bool("quick"),

@@ -86,11 +86,12 @@ func (o options) run(ctx context.Context, out, progress io.Writer) error {
 
 	r := report.Report{
 		Machine: report.ThisMachine(rabbit.Version()), Date: time.Now(), Rounds: o.rounds,
-		BodySize: peers.BodySize, LatencyWant: table.WantLatency,
+		Distances: []time.Duration{measure.CoreDistance()},
+		BodySize:  peers.BodySize, LatencyWant: table.WantLatency,
 	}
 	machine := measure.WatchMachine(meter)
 	var ratios bytes.Buffer
-	if err := o.measure(ctx, table.Env{RabbitMQ: rabbit}, &r, out, &ratios, progress); err != nil {
+	if err := o.measure(ctx, table.Env{RabbitMQ: rabbit}, meter, &r, out, &ratios, progress); err != nil {
 		return err
 	}
 	r.Took, r.Others = time.Since(r.Date), machine.Others()
@@ -100,14 +101,14 @@ func (o options) run(ctx context.Context, out, progress io.Writer) error {
 		}
 		fmt.Fprintf(out, "\nwritten: %s\n", o.page)
 	}
-	fmt.Fprintf(out, "\n%s messages counted, none lost, none twice; %s; other processes used %.0f %% of the machine\n",
-		report.Count(r.Messages()), r.Took.Round(time.Second), 100*r.Others)
+	fmt.Fprintf(out, "\n%s messages counted, none lost, none twice; %s; other processes used %.0f %% of the machine; %v to %v between cores\n",
+		report.Count(r.Messages()), r.Took.Round(time.Second), 100*r.Others, slices.Min(r.Distances), slices.Max(r.Distances))
 	_, err = ratios.WriteTo(out)
 	return err
 }
 
 // measure fills in the report.
-func (o options) measure(ctx context.Context, env table.Env, r *report.Report, out, ratios, progress io.Writer) error {
+func (o options) measure(ctx context.Context, env table.Env, meter *measure.Meter, r *report.Report, out, ratios, progress io.Writer) error {
 	p := o.plan(env)
 	say := func(what string) { fmt.Fprintf(progress, "%6.1f s  %s\n", time.Since(r.Date).Seconds(), what) }
 	m := measure.Run{
@@ -117,8 +118,12 @@ func (o options) measure(ctx context.Context, env table.Env, r *report.Report, o
 		Progress: func(row measure.Row, round int) {
 			if round == 0 {
 				say(row.Name)
+				r.Distances = append(r.Distances, measure.CoreDistance())
 			}
 		},
+	}
+	if o.profile == "" {
+		m.Apart = apart(meter)
 	}
 	for _, row := range p.rows {
 		one, err := m.Measure(ctx, row)

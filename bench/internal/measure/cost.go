@@ -18,8 +18,12 @@ type Cost struct {
 // Meter reads the time, and the processor time that was used so far.
 type Meter struct {
 	client *process.Process
+	ended  time.Duration // of processes that were part of the client
 	broker []*process.Process
 }
+
+// Ended counts what a process has used that was part of the client.
+func (m *Meter) Ended(p *os.ProcessState) { m.ended += p.UserTime() + p.SystemTime() }
 
 // NewMeter also watches the processes of the broker's nodes; pid 0 stands for
 // none.
@@ -47,7 +51,7 @@ type Reading struct {
 
 // Read is now.
 func (m *Meter) Read() Reading {
-	r := Reading{at: time.Now(), client: used(m.client)}
+	r := Reading{at: time.Now(), client: used(m.client) + m.ended}
 	for _, node := range m.broker {
 		r.broker += used(node)
 	}

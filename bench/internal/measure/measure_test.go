@@ -3,6 +3,7 @@ package measure_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -135,5 +136,29 @@ func TestLatencyIsMeasuredAtSharesOfTheLowestTopRate(t *testing.T) {
 	}
 	if got := r.Rounds[0][1].Quantile(0.5); got != time.Millisecond {
 		t.Errorf("p50 is %v, want 1ms", got)
+	}
+}
+
+func TestApartIsUsedForWhatIsMarked(t *testing.T) {
+	var log []string
+	var counts []int
+	here, there := work("here", time.Millisecond, &log, &counts), work("there", time.Millisecond, &log, &counts)
+	there.Apart = true
+	r := run(1)
+	r.Apart = func(_ context.Context, row measure.Row, c measure.Contender, n int) (measure.Cost, error) {
+		log = append(log, "apart: "+row.Name+", "+c.Name)
+		return measure.Cost{Took: time.Duration(n) * time.Millisecond}, nil
+	}
+	if _, err := r.Measure(t.Context(), measure.Row{Name: "row", Contenders: []measure.Contender{here, there}}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"here", "apart: row, there", "apart: row, there", "here"}; !slices.Equal(log, want) {
+		t.Errorf("the rounds were %q, want %q", log, want)
+	}
+}
+
+func TestCoreDistance(t *testing.T) {
+	if got := measure.CoreDistance(); runtime.GOMAXPROCS(0) > 1 && (got <= 0 || got > time.Millisecond) {
+		t.Errorf("one core sees after %v what another has written", got)
 	}
 }

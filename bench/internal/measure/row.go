@@ -40,6 +40,8 @@ type Contender struct {
 	// Bound marks what does so much less that it is no comparison, only a
 	// bound. It is in no chart.
 	Bound bool
+	// Apart marks what needs no broker, and what Run.Apart can do as well.
+	Apart bool
 	// Calls are how long its calls took, where that is recorded.
 	Calls *Calls
 	// Work moves n messages and returns what that cost, without what it had to

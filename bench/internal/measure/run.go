@@ -22,6 +22,9 @@ type Run struct {
 	// Around is called before a contender's round, and what it returns after
 	// it. Defaults to nothing.
 	Around func(row Row, c Contender, round int) (stop func() error, err error)
+	// Apart does the work of contenders that are marked so in a process of its
+	// own. Defaults to this process.
+	Apart func(ctx context.Context, row Row, c Contender, n int) (Cost, error)
 }
 
 // Measure lets the contenders of a row take turns. Each round begins with
@@ -30,7 +33,7 @@ func (r Run) Measure(ctx context.Context, row Row) (Result, error) {
 	result := Result{Row: row, Samples: make([][]Sample, len(row.Contenders))}
 	counts := make([]int, len(row.Contenders))
 	for i, c := range row.Contenders {
-		counts[i] = c.count(cmp.Or(c.First, 1000))
+		counts[i] = c.Count(cmp.Or(c.First, 1000))
 	}
 	for round := range r.Rounds + 1 {
 		r.Progress(row, round)
@@ -69,8 +72,12 @@ func (r Run) one(ctx context.Context, row Row, c Contender, round, n int) (Sampl
 			return Sample{}, err
 		}
 	}
+	work := c.Work
+	if c.Apart && r.Apart != nil {
+		work = func(ctx context.Context, n int) (Cost, error) { return r.Apart(ctx, row, c, n) }
+	}
 	runtime.GC()
-	cost, err := c.Work(ctx, n)
+	cost, err := work(ctx, n)
 	return Sample{Messages: n, Cost: cost}, errors.Join(err, stop())
 }
 
@@ -82,11 +89,11 @@ func (r Run) next(c Contender, last Sample) int {
 	}
 	// A round that was too short to tell grows by no more than this.
 	grown := min(last.Rate()*round.Seconds(), 100*float64(last.Messages))
-	return c.count(int(grown))
+	return c.Count(int(grown))
 }
 
-// count makes n a number of messages that the contender can move.
-func (c Contender) count(n int) int {
+// Count makes n a number of messages that the contender can move.
+func (c Contender) Count(n int) int {
 	unit := max(c.Unit, 1)
 	if c.Most > 0 {
 		n = min(n, c.Most)

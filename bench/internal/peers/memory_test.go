@@ -29,6 +29,7 @@ func TestExchangesMoveEveryMessageOnce(t *testing.T) {
 		"gochannel, batches": {one, peers.GoChannel(100)},
 		"mempubsub":          {four, peers.MemPubSub},
 		"NATS":               {four, peers.NATS},
+		"copying queue":      {four, peers.CopyingQueue},
 		"mutex queue":        {four, peers.MutexQueue},
 		"channel":            {four, peers.Channel},
 	} {

@@ -83,7 +83,7 @@ func SameMessage(raw OpenPublisher) OpenPublisher {
 		if err != nil {
 			return nil, err
 		}
-		sent, err := rabbitmq.Marshaler{}.Marshal(warrenMessage(body))
+		sent, err := warrenPublishing(body)
 		if err != nil {
 			return nil, errors.Join(err, p.Close())
 		}
@@ -92,11 +92,11 @@ func SameMessage(raw OpenPublisher) OpenPublisher {
 	}
 }
 
-// warrenMessage is what the adapter gives to its marshaler.
-func warrenMessage(body []byte) *message.Message {
+// warrenPublishing is what the adapter sends.
+func warrenPublishing(body []byte) (amqp.Publishing, error) {
 	m := message.NewMessage(messageID, body)
 	m.Metadata.Set(rabbitmq.MetadataTime, messageTime)
-	return m
+	return rabbitmq.Marshaler{}.Marshal(m)
 }
 
 // RawBatches publishes batches: all of a batch without waiting, then all its

@@ -65,7 +65,9 @@ func (x *warrenExchange) consumeAll(ctx context.Context, from []messaging.Addres
 	var ready sync.WaitGroup
 	ready.Add(len(from))
 	for _, a := range from {
-		x.all.Go(func() { x.keep(x.broker.Subscribe(ctx, messaging.Source{Address: a, Ready: ready.Done}, h)) })
+		x.all.Go(func() {
+			x.keep(x.broker.Subscribe(ctx, messaging.Source{Address: a, Prefetch: Prefetch, Ready: ready.Done}, h))
+		})
 	}
 	ready.Wait()
 }

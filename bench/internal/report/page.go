@@ -27,6 +27,8 @@ type Report struct {
 	LatencyWant float64
 	// WaitingBytes is the heap that a message of BodySize takes in the memory
 	// broker while it waits.
+	// Distances are between the cores, at the begin of each row.
+	Distances    []time.Duration
 	WaitingBytes float64
 	BodySize     int
 }
@@ -43,9 +45,9 @@ func (r Report) Page(path string) error {
 	t, err := template.New("page").Funcs(template.FuncMap{
 		"count": Count, "short": short, "ratio": ratio, "against": against, "spread": spread,
 		"seconds": func(d time.Duration) string { return d.Round(time.Second).String() },
-		"percent": percent,
-		"prefix":  strings.HasPrefix,
-		"folder":  func() string { return filepath.Base(charts) },
+		"percent": percent, "least": slices.Min[[]time.Duration], "most": slices.Max[[]time.Duration],
+		"prefix": strings.HasPrefix,
+		"folder": func() string { return filepath.Base(charts) },
 	}).Parse(pageText)
 	if err != nil {
 		return fmt.Errorf("the page's template: %w", err)

@@ -18,6 +18,7 @@ const (
 	RawSame          = "raw-same-message" // the same, sending what warren sends
 	RawWindow        = "raw-window"       // the same, not waiting for a batch to end
 	RawShared        = "raw-shared"       // the same, all goroutines on one channel
+	Wire             = "wire"             // warren's messages as ready frames, written by no client: the broker's limit
 	RawAckEach       = "raw-ack-each"     // the same, acknowledging each message
 	RawAckMultiple   = "raw-ack-multiple" // the same, acknowledging many at once
 	WatermillAMQP    = "watermill-amqp"   // with a pool of channels
@@ -28,6 +29,7 @@ const (
 	MemPubSub        = "mempubsub"
 	NATS             = "nats"
 	Channel          = "channel"
+	CopyingQueue     = "copying-queue" // mutex-queue with the copies that warren's rules ask for
 	MutexQueue       = "mutex-queue"
 )
 
@@ -36,7 +38,9 @@ const (
 	noRouted = "does not notice a missing queue"
 	plain    = "does not notice a missing queue; no ID"
 	noBatch  = "no caller learns when its own messages are stored"
+	noClient = "ready frames, no client: the broker's limit"
 	noAck    = "no acknowledgement, no redelivery"
+	noRules  = "no acknowledgement, no redelivery, no names"
 	noBroker = "no acknowledgement, no redelivery, no copy, no names: the limit"
 )
 

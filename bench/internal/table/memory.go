@@ -21,6 +21,7 @@ func exchanging(env Env) []measure.Row {
 				env.exchange(one, GoChannel, "", 10, peers.GoChannel(1)),
 				env.memPubSub(one, 30),
 				env.exchange(one, NATS, noAck, 2, peers.NATS),
+				env.exchange(one, CopyingQueue, noRules, 0, peers.CopyingQueue),
 				env.bound(one, MutexQueue, peers.MutexQueue),
 				env.bound(one, Channel, peers.Channel),
 			},
@@ -31,6 +32,7 @@ func exchanging(env Env) []measure.Row {
 				env.exchange(four, Warren, "", 0, peers.WarrenMemory(1)),
 				env.memPubSub(four, 30),
 				env.exchange(four, NATS, noAck, 2, peers.NATS),
+				env.exchange(four, CopyingQueue, noRules, 0, peers.CopyingQueue),
 				env.bound(four, MutexQueue, peers.MutexQueue),
 				env.bound(four, Channel, peers.Channel),
 			},
@@ -85,7 +87,7 @@ func growing(env Env) []measure.Row {
 
 func (env Env) exchange(load peers.Load, name, less string, want float64, open peers.OpenExchange) measure.Contender {
 	return measure.Contender{
-		Name: name, Less: less, Want: want, Unit: load.Publishers, First: 20_000,
+		Name: name, Less: less, Want: want, Unit: load.Publishers, First: 20_000, Apart: true,
 		Work: peers.Exchanging(measure.NewMeter(0), load, open),
 	}
 }

@@ -38,13 +38,13 @@ func TestQuickHasTheWantedRatiosAndNothingElse(t *testing.T) {
 
 // peersOf are all contenders of the rows that are compared with others.
 var peersOf = map[string][]string{
-	"rabbitmq-publish-batch": {"raw", "raw-plain", "raw-same-message", "raw-window", "watermill-amqp"},
-	"rabbitmq-publish-64":    {"raw", "raw-plain", "raw-same-message", "raw-shared", "watermill-amqp", "wagslane-go-rabbitmq", "rabbitpubsub"},
-	"rabbitmq-publish-1":     {"raw", "raw-plain", "raw-same-message", "watermill-amqp", "watermill-amqp-default", "wagslane-go-rabbitmq", "rabbitpubsub"},
+	"rabbitmq-publish-batch": {"raw", "raw-plain", "raw-same-message", "raw-window", "wire", "watermill-amqp"},
+	"rabbitmq-publish-64":    {"raw", "raw-plain", "raw-same-message", "raw-shared", "wire", "watermill-amqp", "wagslane-go-rabbitmq", "rabbitpubsub"},
+	"rabbitmq-publish-1":     {"raw", "raw-plain", "raw-same-message", "wire", "watermill-amqp", "watermill-amqp-default", "wagslane-go-rabbitmq", "rabbitpubsub"},
 	"rabbitmq-consume-1":     {"raw-ack-each", "raw-ack-multiple", "watermill-amqp", "wagslane-go-rabbitmq", "rabbitpubsub"},
 	"rabbitmq-consume-8":     {"raw", "watermill-amqp", "wagslane-go-rabbitmq", "rabbitpubsub"},
-	"memory-1-1":             {"gochannel", "mempubsub", "nats", "mutex-queue", "channel"},
-	"memory-4-4":             {"mempubsub", "nats", "mutex-queue", "channel"},
+	"memory-1-1":             {"gochannel", "mempubsub", "nats", "copying-queue", "mutex-queue", "channel"},
+	"memory-4-4":             {"mempubsub", "nats", "copying-queue", "mutex-queue", "channel"},
 }
 
 func TestFullHasAllPeers(t *testing.T) {
