@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -12,6 +13,7 @@ import (
 // that is done for a message (docs/adr/0008-speed-of-publishing.md).
 type outbox struct {
 	write func([]byte) (int, error) // to the network
+	try   func([]byte) int          // as much as goes without waiting; nil where nobody can tell
 
 	wake chan struct{} // there is something to write
 	end  chan struct{} // closed when nothing is written any more
@@ -19,6 +21,9 @@ type outbox struct {
 
 	lazy   atomic.Int32 // callers that say when to write: see hold
 	coming atomic.Int64 // bytes that have been admitted, and not put in yet
+
+	writing sync.Mutex // held around take and write; before mu
+	written []byte     // what take returned last, to be used again; belongs to writing
 
 	mu      sync.Mutex
 	waiting []byte
@@ -65,10 +70,30 @@ func (o *outbox) put(p []byte) bool {
 // wait for anything until then, and then calls flush.
 func (o *outbox) hold() { o.lazy.Add(1) }
 
-// flush has written what was put in since hold.
-func (o *outbox) flush() {
-	o.lazy.Add(-1)
-	signal(o.wake)
+// flush has written what was put in since hold. A caller that is alone, with no
+// other one about to put something in, writes by itself what goes without
+// waiting: that is sooner than to wake up a goroutine for it.
+func (o *outbox) flush(alone bool) {
+	if o.lazy.Add(-1) > 0 || !alone || !o.writeNow() {
+		signal(o.wake)
+	}
+}
+
+// writeNow says whether it has written all that waits.
+func (o *outbox) writeNow() bool {
+	if o.try == nil || !o.writing.TryLock() {
+		return false
+	}
+	defer o.writing.Unlock()
+	p := o.take()
+	n := o.try(p)
+	if n == len(p) {
+		return true
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.waiting = slices.Concat(p[n:], o.waiting)
+	return false
 }
 
 // admit admits n bytes, which are put in next, and followed by arrived. Where
@@ -101,12 +126,22 @@ func (o *outbox) run() {
 			return
 		}
 		runtime.Gosched() // others may be about to put something in
-		for p := o.take(nil); len(p) > 0; p = o.take(p) {
-			if !o.writeAll(p) {
-				return
-			}
+		if !o.writeWaiting() {
+			return
 		}
 	}
+}
+
+// writeWaiting says whether it could write all that waits.
+func (o *outbox) writeWaiting() bool {
+	o.writing.Lock()
+	defer o.writing.Unlock()
+	for p := o.take(); len(p) > 0; p = o.take() {
+		if !o.writeAll(p) {
+			return false
+		}
+	}
+	return true
 }
 
 // writeAll writes p in pieces, each of which has the time that a write may take:
@@ -122,15 +157,15 @@ func (o *outbox) writeAll(p []byte) bool {
 	return true
 }
 
-// take returns all that waits. last is what it returned before, and is used
-// again.
-func (o *outbox) take(last []byte) []byte {
+// take returns all that waits, to be written before the next call. It needs
+// o.writing.
+func (o *outbox) take() []byte {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	p := o.waiting
-	o.waiting = nil
-	if cap(last) <= outboxLimit { // otherwise it was for a large message
-		o.waiting = last[:0]
+	o.waiting, o.written = o.written[:0], p
+	if cap(p) > outboxLimit { // it was for a large message
+		o.written = nil
 	}
 	if o.room != nil {
 		close(o.room)

@@ -2,7 +2,10 @@ package rabbitmq
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
+	"io"
+	"net"
 	"testing"
 )
 
@@ -59,13 +62,49 @@ func TestOutboxHolds(t *testing.T) {
 		t.Errorf("wrote %d bytes, want %d", len(got), writeAt+2)
 	}
 	o.put([]byte("c"))
-	o.flush()
+	o.flush(false)
 	w.answer <- nil
 	if got := next(t, w.wrote, "the write at flush"); string(got) != "c" {
 		t.Errorf("wrote %q, want c", got)
 	}
 	w.answer <- nil
 	close(o.end)
+}
+
+// TestOutboxAlone: who is alone writes by itself, and what does not go at once
+// is left to the outbox, before what comes later.
+func TestOutboxAlone(t *testing.T) {
+	for name, room := range map[string]int{"all goes": 5, "some goes": 3, "nothing goes": 0} {
+		t.Run(name, func(t *testing.T) {
+			o, w := newGatedOutbox(t)
+			tried := ""
+			o.try = func(p []byte) int {
+				tried = string(p[:min(len(p), room)])
+				return len(tried)
+			}
+			put := func(p string) {
+				o.hold()
+				o.put([]byte(p))
+				o.flush(true)
+			}
+			put("abcde")
+			if tried != "abcde"[:room] {
+				t.Errorf("the caller wrote %q, want the first %d bytes", tried, room)
+			}
+			if left := "abcde"[room:]; left != "" {
+				if got := next(t, w.wrote, "what did not go at once"); string(got) != left {
+					t.Errorf("wrote %q, want %q", got, left)
+				}
+				put("f") // somebody writes
+				w.answer <- nil
+				if got := next(t, w.wrote, "what came meanwhile"); string(got) != "f" {
+					t.Errorf("wrote %q, want f", got)
+				}
+				w.answer <- nil
+			}
+			close(o.end)
+		})
+	}
 }
 
 // TestOutboxAdmits: publishers wait while it is full of what was put in or
@@ -118,4 +157,52 @@ func TestOutboxEnds(t *testing.T) {
 	if o.put([]byte("b")) {
 		t.Error("taken after the end")
 	}
+}
+
+// TestTryWriter: it writes what the socket takes at once, and never waits.
+func TestTryWriter(t *testing.T) {
+	client, server := tcpPair(t)
+	try := tryWriter(client)
+	if try == nil {
+		return // not on this system
+	}
+	sent := 0
+	for range 1000 { // far more than any socket takes that nobody reads
+		n := try(make([]byte, 1<<20))
+		sent += n
+		if n == 0 {
+			break
+		}
+	}
+	if sent == 0 || sent == 1000<<20 {
+		t.Errorf("a socket that nobody reads took %d bytes", sent)
+	}
+	client.Close()
+	if n := try([]byte("a")); n != 0 {
+		t.Errorf("a closed connection took %d bytes", n)
+	}
+	if got, err := io.Copy(io.Discard, server); err != nil || got != int64(sent) {
+		t.Errorf("%d bytes arrived (%v), and %d were written", got, err, sent)
+	}
+	if tryWriter(tls.Client(client, nil)) != nil {
+		t.Error("what TLS has not encrypted is written by itself")
+	}
+}
+
+// tcpPair returns the two ends of a connection.
+func tcpPair(t *testing.T) (client, server net.Conn) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	if client, err = net.Dial("tcp", listener.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	if server, err = listener.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	return client, server
 }

@@ -28,7 +28,7 @@ type round struct {
 func (r *round) write() {
 	out := r.session.gen.socket.out
 	out.hold()
-	defer out.flush()
+	defer func() { out.flush(r.lane.load.Load() == int64(len(r.todo))) }()
 	for _, i := range r.todo {
 		m := &r.msgs[i]
 		m.confirm = nil
@@ -84,7 +84,7 @@ func (r *round) admit(out *outbox, size int) bool {
 				out.arrived(size) // it waits for a permit first
 			}
 		}
-		out.flush()
+		out.flush(false)
 		got := r.await(blocked, full)
 		out.hold()
 		if r.over || r.session.ch.IsClosed() {

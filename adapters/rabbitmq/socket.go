@@ -34,6 +34,7 @@ func newSocket(conn, raw net.Conn, buffered bool) *socket {
 	s := &socket{conn: conn, raw: raw}
 	if buffered {
 		s.out = newOutbox(s.write)
+		s.out.try = tryWriter(conn)
 		go s.out.run()
 	}
 	return s
