@@ -328,6 +328,11 @@ func TestDelayedToNobody(t *testing.T) {
 	}
 }
 
+// whereMessagesAre has a node say how many each queue has, and what is bound to
+// the last exchange of the wait queues.
+const whereMessagesAre = `lists:flatten(io_lib:format("~p", [[{element(4, amqqueue:get_name(Q)), catch rabbit_amqqueue:info(Q, [messages])} || Q <- rabbit_amqqueue:list()]
+	++ [{bound, element(4, element(4, B))} || B <- rabbit_binding:list_for_source({resource, <<"/">>, exchange, <<"warren.delay.deliver">>})]])).`
+
 // TestDelayedTopicSurvivesKill: rule C14 for topics.
 func TestDelayedTopicSurvivesKill(t *testing.T) {
 	node := rabbitmqtest.NewNode(t, rabbitmqtest.Options{})
@@ -341,9 +346,14 @@ func TestDelayedTopicSurvivesKill(t *testing.T) {
 	publish(t, b, topic, msgs...)
 	// The names of new quorum queues reach the disk some seconds late; the
 	// messages do at once, and are what this is about.
-	if out, err := node.Eval("[dets:sync(T) || T <- dets:all()]."); err != nil {
+	if out, err := node.Eval("[dets:sync(T) || T <- dets:all()], mnesia:sync_log()."); err != nil {
 		t.Fatal(out, err)
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(node.Eval(whereMessagesAre))
+		}
+	})
 	node.Kill()
 	if err := node.StartAgain(t.Context()); err != nil {
 		t.Fatal(err)
