@@ -124,14 +124,16 @@ func (l *link) change(set func()) {
 	l.notify()
 }
 
+// enter logs before anybody can use g: a line that came later would be among
+// those about what became of it.
 func (l *link) enter(g *generation) {
+	if !l.doubtful {
+		l.logConnected(g)
+	}
 	l.change(func() {
 		l.present = g
 		l.health.State, l.health.Since = messaging.Connected, time.Now()
 	})
-	if !l.doubtful {
-		l.logConnected(g)
-	}
 }
 
 // proven is called once a connection has lived for a while. Before, one that
