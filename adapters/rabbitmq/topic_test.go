@@ -344,8 +344,8 @@ func TestDelayedTopicSurvivesKill(t *testing.T) {
 		m.Delay = time.Duration(i+1) * time.Second
 	}
 	publish(t, b, topic, msgs...)
-	// The names of new quorum queues reach the disk some seconds late; the
-	// messages do at once, and are what this is about.
+	// The names of new quorum queues reach the disk some seconds late, and maybe
+	// bindings too; the messages do at once, and are what this is about.
 	if out, err := node.Eval("[dets:sync(T) || T <- dets:all()], mnesia:sync_log()."); err != nil {
 		t.Fatal(out, err)
 	}
