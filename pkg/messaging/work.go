@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -61,7 +60,7 @@ const (
 func (w Workers) Run(ctx context.Context) error {
 	handlers, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	r := &run{Workers: w, ctx: ctx, handlers: handlers, workers: make([]worker, w.Source.Concurrency)}
+	r := &run{Workers: w, ctx: ctx, handlers: handlers, workers: make([]worker, w.Source.Concurrency), idle: make(chan struct{})}
 	if r.Log == nil {
 		r.Log = slog.Default()
 	}
@@ -70,7 +69,7 @@ func (w Workers) Run(ctx context.Context) error {
 	if w.Source.OrderBy != nil {
 		r.lanes = newLanes()
 	}
-	r.running.Add(len(r.workers))
+	r.running.Store(int64(len(r.workers)))
 	for i := range r.workers {
 		go r.work(&r.workers[i], nil)
 	}
@@ -84,10 +83,11 @@ type run struct {
 	handlers context.Context // what handlers get; outlives ctx
 	lanes    *lanes          // nil without OrderBy
 	workers  []worker
-	running  sync.WaitGroup
-	failures failures     // with AutoAck
-	left     atomic.Int64 // messages released because their handler did not finish in time
-	told     int          // handlers that were running when Cut ended their time
+	running  atomic.Int64  // workers that have not ended
+	idle     chan struct{} // closed when all have
+	failures failures      // with AutoAck
+	left     atomic.Int64  // messages released because their handler did not finish in time
+	told     int           // handlers that were running when Cut ended their time
 }
 
 // worker is one of the goroutines that call the handler. busy says who may
@@ -100,23 +100,20 @@ type worker struct {
 }
 
 func (r *run) drain(cancelHandlers func()) error {
-	idle := make(chan struct{})
-	go func() { r.running.Wait(); close(idle) }()
-
 	select {
-	case <-idle: // only after ctx ended, or Next ended by itself
+	case <-r.idle: // only after ctx ended, or Next ended by itself
 	case <-r.ctx.Done():
 	}
 	if r.Stop != nil {
 		r.Stop()
 	}
 	r.releaseWaiting()
-	if !waitFor(idle, r.Source.ShutdownTimeout, r.Cut) {
+	if !waitFor(r.idle, r.Source.ShutdownTimeout, r.Cut) {
 		if r.isCut() {
 			r.told = r.busy()
 		}
 		cancelHandlers()
-		if !waitFor(idle, timeoutGrace, r.Cut) && (!r.isCut() || !waitFor(idle, cutGrace, nil)) {
+		if !waitFor(r.idle, timeoutGrace, r.Cut) && (!r.isCut() || !waitFor(r.idle, cutGrace, nil)) {
 			r.abandon()
 			r.releaseWaiting() // what came in while the intake was ending
 		}
@@ -217,7 +214,9 @@ func (r *run) work(w *worker, last *Delivery) {
 			go r.work(w, last)
 			return
 		}
-		r.running.Done()
+		if r.running.Add(-1) == 0 {
+			close(r.idle)
+		}
 	}()
 	for {
 		job := r.next(last)
