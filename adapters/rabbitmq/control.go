@@ -42,7 +42,7 @@ func takeControl(raw *amqp.Delivery) control {
 		c.ttl = ms
 	}
 	c.key = keyOf(raw)
-	if len(h) == 0 {
+	if !hasNotes(h) { // as most messages
 		return c
 	}
 	if failures, noted := h[headerFailures]; noted {
@@ -66,13 +66,26 @@ func takeControl(raw *amqp.Delivery) control {
 	return c
 }
 
+// hasNotes says whether anything in h was noted on the way.
+func hasNotes(h amqp.Table) bool {
+	for key := range h {
+		if metadata.Noted(key) {
+			return true
+		}
+	}
+	return false
+}
+
 // keyOf returns the Message.Key of raw: what was noted of it, or the routing
 // key where that is not just the name of the queue.
 func keyOf(raw *amqp.Delivery) string {
 	if key, noted := raw.Headers[headerKey].(string); noted {
 		return key
 	}
-	if _, toQueue := raw.Headers[headerTo]; toQueue || raw.Exchange == "" {
+	if raw.Exchange == "" {
+		return ""
+	}
+	if _, toQueue := raw.Headers[headerTo]; toQueue {
 		return ""
 	}
 	return raw.RoutingKey

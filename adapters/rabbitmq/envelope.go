@@ -3,6 +3,7 @@ package rabbitmq
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -65,31 +66,36 @@ func toWatermill(m *messaging.Message) *message.Message {
 
 // fromWatermill makes a message of what a Marshaler returned, which is used up.
 func fromWatermill(m *message.Message) messaging.Message {
-	meta := m.Metadata
-	out := messaging.Message{
-		ID:            m.UUID,
-		Type:          take(meta, MetadataType),
-		ContentType:   take(meta, MetadataContentType),
-		CorrelationID: take(meta, MetadataCorrelationID),
-		ReplyTo:       take(meta, MetadataReplyTo),
-		Body:          m.Payload,
-	}
-	if ms, err := strconv.ParseInt(take(meta, MetadataTime), 10, 64); err == nil {
-		out.Time = time.UnixMilli(ms).UTC()
-	}
-	unescapeKeys(meta)
-	if len(meta) > 0 {
-		out.Headers = meta
+	out := messaging.Message{ID: m.UUID, Body: m.Payload}
+	maps.DeleteFunc(m.Metadata, func(key, value string) bool {
+		return metadata.Reserved(key) && setField(&out, key, value)
+	})
+	unescapeKeys(m.Metadata)
+	if len(m.Metadata) > 0 {
+		out.Headers = m.Metadata
 	}
 	return out
 }
 
-func take(meta message.Metadata, key string) string {
-	value, found := meta[key]
-	if found {
-		delete(meta, key)
+// setField says whether key is the name of a field of m.
+func setField(m *messaging.Message, key, value string) bool {
+	switch key {
+	case MetadataType:
+		m.Type = value
+	case MetadataContentType:
+		m.ContentType = value
+	case MetadataCorrelationID:
+		m.CorrelationID = value
+	case MetadataReplyTo:
+		m.ReplyTo = value
+	case MetadataTime:
+		if ms, err := strconv.ParseInt(value, 10, 64); err == nil {
+			m.Time = time.UnixMilli(ms).UTC()
+		}
+	default:
+		return false
 	}
-	return value
+	return true
 }
 
 // escapeKey is the name under which an application's header travels.
@@ -108,7 +114,8 @@ func unescapeKeys(meta message.Metadata) {
 		}
 	}
 	for _, key := range keys {
-		meta[metadata.Unescape(key)] = take(meta, key)
+		meta[metadata.Unescape(key)] = meta[key]
+		delete(meta, key)
 	}
 }
 

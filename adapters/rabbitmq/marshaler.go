@@ -93,10 +93,13 @@ func setProperty(p *amqp.Publishing, key, value string) bool {
 func (Marshaler) Unmarshal(d amqp.Delivery) (*message.Message, error) {
 	m := &message.Message{Payload: d.Body, Metadata: make(message.Metadata, len(d.Headers)+5)}
 	for key, value := range d.Headers {
-		m.Metadata[key] = headerText(value)
+		text := headerText(value)
+		if key == wamqp.DefaultMessageUUIDHeaderKey {
+			m.UUID = text
+		} else {
+			m.Metadata[key] = text
+		}
 	}
-	m.UUID = m.Metadata[wamqp.DefaultMessageUUIDHeaderKey]
-	delete(m.Metadata, wamqp.DefaultMessageUUIDHeaderKey)
 	if m.UUID == "" {
 		m.UUID = d.MessageId
 	}
