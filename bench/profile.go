@@ -11,15 +11,12 @@ import (
 )
 
 // profiles writes a CPU profile of each contender's last round into a folder.
-type profiles struct {
-	folder string
-	rounds int
-}
+type profiles struct{ folder string }
 
 // around is for [measure.Run]. What fills a queue before the round has the
 // label "phase: prepare".
-func (p profiles) around(row measure.Row, c measure.Contender, round int) (stop func() error, err error) {
-	if p.folder == "" || round != p.rounds {
+func (p profiles) around(row measure.Row, c measure.Contender, last bool) (stop func() error, err error) {
+	if p.folder == "" || !last {
 		return func() error { return nil }, nil
 	}
 	if err := os.MkdirAll(p.folder, 0o755); err != nil {

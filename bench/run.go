@@ -114,7 +114,7 @@ func (o options) measure(ctx context.Context, env table.Env, meter *measure.Mete
 	m := measure.Run{
 		Rounds: o.rounds,
 		Round:  o.round,
-		Around: profiles{o.profile, o.rounds}.around,
+		Around: profiles{o.profile}.around,
 		Progress: func(row measure.Row, round int) {
 			if round == 0 {
 				say(row.Name)

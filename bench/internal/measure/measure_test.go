@@ -54,6 +54,49 @@ func TestContendersTakeTurnsAndFillARound(t *testing.T) {
 	}
 }
 
+func TestContendersOfARowMoveAlikeMany(t *testing.T) {
+	var log []string
+	var first, slow, own []int
+	row := measure.Row{Alike: true, Contenders: []measure.Contender{
+		work("first", time.Millisecond/10, &log, &first),
+		work("slow", time.Millisecond, &log, &slow),
+		work("own", time.Millisecond, &log, &own),
+	}}
+	row.Contenders[2].Own = true
+	if _, err := run(2).Measure(t.Context(), row); err != nil {
+		t.Fatal(err)
+	}
+	if want := []int{1000, 10000, 10000}; !slices.Equal(slow, want) || !slices.Equal(first, want) {
+		t.Errorf("the first had rounds of %v messages and the slow one of %v, want %v of both", first, slow, want)
+	}
+	if want := []int{1000, 1000, 1000}; !slices.Equal(own, want) {
+		t.Errorf("the one that goes its own way had rounds of %v messages, want %v", own, want)
+	}
+}
+
+func TestFinerRoundsAreMoreAndShorter(t *testing.T) {
+	var log []string
+	var counts []int
+	row := measure.Row{Finer: 3, Contenders: []measure.Contender{work("c", time.Millisecond, &log, &counts)}}
+	r := run(2)
+	last := 0
+	r.Around = func(_ measure.Row, _ measure.Contender, isLast bool) (func() error, error) {
+		if isLast {
+			last = len(counts)
+		}
+		return func() error { return nil }, nil
+	}
+	if _, err := r.Measure(t.Context(), row); err != nil {
+		t.Fatal(err)
+	}
+	if want := []int{1000, 333, 333, 333, 333, 333, 333}; !slices.Equal(counts, want) {
+		t.Errorf("the rounds had %v messages, want %v", counts, want)
+	}
+	if last != 6 {
+		t.Errorf("round %d was called the last, want 6", last)
+	}
+}
+
 func TestALostMessageEndsTheRun(t *testing.T) {
 	lost := errors.New("one is missing")
 	row := measure.Row{Contenders: []measure.Contender{{

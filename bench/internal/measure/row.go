@@ -16,7 +16,17 @@ type Row struct {
 	Title string
 	// Contenders are compared with the first of them.
 	Contenders []Contender
+	// Alike has all contenders move as many messages in a round as fill it at
+	// the rate of the first of them: where a message costs more in a longer
+	// queue, a fast contender would have the harder work otherwise.
+	Alike bool
+	// Finer is how many rounds a round is cut into, for a difference that is
+	// smaller than what the machine's own mood makes. Defaults to 1.
+	Finer int
 }
+
+// rounds is in how many the row is measured, where others are in n.
+func (row Row) rounds(n int) int { return n * max(row.Finer, 1) }
 
 // Contender is one way to do a row's work.
 type Contender struct {
@@ -27,11 +37,15 @@ type Contender struct {
 	// Want is the least ratio of the first contender's rate to this one's; 0
 	// is no target.
 	Want float64
-	// Round is how long a round of it should take. Defaults to the run's.
+	// Round is how long a round of it should take at least. Defaults to the
+	// run's.
 	Round time.Duration
 	// First is how many messages it moves in the round that does not count.
 	// Defaults to 1,000.
 	First int
+	// Own is for one that is too slow to move as many messages as others: it
+	// moves what fills a round of its own, though its row is Alike.
+	Own bool
 	// Unit is what the number of messages of a round is a multiple of.
 	// Defaults to 1.
 	Unit int

@@ -20,8 +20,8 @@ type Run struct {
 	// count.
 	Progress func(row Row, round int)
 	// Around is called before a contender's round, and what it returns after
-	// it. Defaults to nothing.
-	Around func(row Row, c Contender, round int) (stop func() error, err error)
+	// it; last is its last one. Defaults to nothing.
+	Around func(row Row, c Contender, last bool) (stop func() error, err error)
 	// Apart does the work of contenders that are marked so in a process of its
 	// own. Defaults to this process.
 	Apart func(ctx context.Context, row Row, c Contender, n int) (Cost, error)
@@ -35,19 +35,25 @@ func (r Run) Measure(ctx context.Context, row Row) (Result, error) {
 	for i, c := range row.Contenders {
 		counts[i] = c.Count(cmp.Or(c.First, 1000))
 	}
-	for round := range r.Rounds + 1 {
+	rounds := row.rounds(r.Rounds)
+	for round := range rounds + 1 {
 		r.Progress(row, round)
 		if round == 1 {
 			row.forget()
 		}
+		alike := counts[0]
 		for turn := range row.Contenders {
 			i := (turn + round) % len(row.Contenders)
 			c := row.Contenders[i]
-			s, err := r.one(ctx, row, c, round, counts[i])
+			n := counts[i]
+			if row.Alike && !c.Own && round > 0 {
+				n = alike
+			}
+			s, err := r.one(ctx, row, c, round == rounds, n)
 			if err != nil {
 				return result, fmt.Errorf("%s, %s: %w", row.Name, c.Name, err)
 			}
-			counts[i] = r.next(c, s)
+			counts[i] = r.next(row, c, s)
 			if round > 0 {
 				result.Samples[i] = append(result.Samples[i], s)
 			}
@@ -64,11 +70,11 @@ func (row Row) forget() {
 }
 
 // one is a round of one contender.
-func (r Run) one(ctx context.Context, row Row, c Contender, round, n int) (Sample, error) {
+func (r Run) one(ctx context.Context, row Row, c Contender, last bool, n int) (Sample, error) {
 	stop := func() error { return nil }
 	if r.Around != nil {
 		var err error
-		if stop, err = r.Around(row, c, round); err != nil {
+		if stop, err = r.Around(row, c, last); err != nil {
 			return Sample{}, err
 		}
 	}
@@ -82,11 +88,8 @@ func (r Run) one(ctx context.Context, row Row, c Contender, round, n int) (Sampl
 }
 
 // next is how many messages fill a round at the rate of the last one.
-func (r Run) next(c Contender, last Sample) int {
-	round := r.Round
-	if c.Round > 0 {
-		round = c.Round
-	}
+func (r Run) next(row Row, c Contender, last Sample) int {
+	round := max(c.Round, r.Round) / time.Duration(max(row.Finer, 1))
 	// A round that was too short to tell grows by no more than this.
 	grown := min(last.Rate()*round.Seconds(), 100*float64(last.Messages))
 	return c.Count(int(grown))

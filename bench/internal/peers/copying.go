@@ -2,8 +2,8 @@ package peers
 
 import (
 	"context"
+	"errors"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/warrenmq/warren/pkg/messaging"
@@ -13,80 +13,75 @@ import (
 // and nothing else of a broker: a publisher may use its message again at once,
 // and a handler may keep and change what it gets.
 type copyingQueue struct {
-	mu      sync.Mutex
-	some    sync.Cond
-	queue   []messaging.Message
-	spares  [][]byte // bodies of messages that were handled
-	closed  bool
-	body    []byte
-	waiting sync.WaitGroup
+	mutexQueue[messaging.Message]
+	spares [][]byte // bodies of messages that were handled; belongs to the mutex
+}
+
+func newCopyingQueue(consumers int, handle func()) *copyingQueue {
+	q := &copyingQueue{}
+	q.handled = func(taken []messaging.Message) {
+		for i := range taken {
+			q.spares = append(q.spares, taken[i].Body)
+		}
+	}
+	count := counting(handle)
+	q.start(consumers, func(m *messaging.Message) {
+		d := &messaging.Delivery{Message: *m, Attempt: 1}
+		d.Body = slices.Clone(m.Body)
+		_ = count(context.Background(), d) // never fails
+	})
+	return q
+}
+
+func (q *copyingQueue) publish(body []byte) {
+	q.add(messaging.Message{ID: messaging.NewID(), Time: time.Now(), Body: append(q.spare(), body...)})
+}
+
+func (q *copyingQueue) spare() []byte {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	last := len(q.spares) - 1
+	if last < 0 {
+		return nil
+	}
+	body := q.spares[last]
+	q.spares = q.spares[:last]
+	return body[:0]
+}
+
+// copyingQueues is an Exchange of one or more of them.
+type copyingQueues struct {
+	queues []*copyingQueue
+	body   []byte
 }
 
 // CopyingQueue is the limit of a broker that keeps warren's rules.
 func CopyingQueue(_ context.Context, load Load, handle func()) (Exchange, error) {
-	x := &copyingQueue{body: load.Body}
-	x.some.L = &x.mu
-	for range load.Consumers {
-		x.waiting.Go(func() { x.consume(func(*messaging.Delivery) { handle() }) })
-	}
-	return x, nil
+	return &copyingQueues{[]*copyingQueue{newCopyingQueue(load.Consumers, handle)}, load.Body}, nil
 }
 
-func (x *copyingQueue) Publish(_ context.Context, _, n int) error {
-	for range n {
-		m := messaging.Message{ID: messaging.NewID(), Time: time.Now(), Body: append(x.spare(), x.body...)}
-		x.mu.Lock()
-		x.queue = append(x.queue, m)
-		x.mu.Unlock()
-		x.some.Signal()
+// CopyingQueues has so many queues, with a consumer of each.
+func CopyingQueues(queues int) OpenExchange {
+	return func(_ context.Context, load Load, handle func()) (Exchange, error) {
+		x := &copyingQueues{body: load.Body}
+		for range queues {
+			x.queues = append(x.queues, newCopyingQueue(1, handle))
+		}
+		return x, nil
+	}
+}
+
+func (x *copyingQueues) Publish(_ context.Context, publisher, n int) error {
+	for i := range n {
+		turn(x.queues, publisher, i).publish(x.body)
 	}
 	return nil
 }
 
-func (x *copyingQueue) spare() []byte {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	last := len(x.spares) - 1
-	if last < 0 {
-		return nil
+func (x *copyingQueues) Close() error {
+	var errs []error
+	for _, q := range x.queues {
+		errs = append(errs, q.Close())
 	}
-	body := x.spares[last]
-	x.spares = x.spares[:last]
-	return body[:0]
-}
-
-// consume takes a few messages at a time: what a prefetch is.
-func (x *copyingQueue) consume(handle func(*messaging.Delivery)) {
-	var taken []messaging.Message
-	for {
-		x.mu.Lock()
-		for len(taken) > 0 {
-			last := len(taken) - 1
-			x.spares = append(x.spares, taken[last].Body)
-			taken = taken[:last]
-		}
-		for len(x.queue) == 0 && !x.closed {
-			x.some.Wait()
-		}
-		if len(x.queue) == 0 {
-			x.mu.Unlock()
-			return
-		}
-		taken, x.queue = x.queue, taken
-		x.mu.Unlock()
-		for i := range taken {
-			d := &messaging.Delivery{Message: taken[i], Attempt: 1}
-			d.Body = slices.Clone(d.Body)
-			handle(d)
-		}
-	}
-}
-
-func (x *copyingQueue) Close() error {
-	x.mu.Lock()
-	x.closed = true
-	x.mu.Unlock()
-	x.some.Broadcast()
-	x.waiting.Wait()
-	return nil
+	return errors.Join(errs...)
 }

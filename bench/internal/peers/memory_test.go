@@ -30,6 +30,7 @@ func TestExchangesMoveEveryMessageOnce(t *testing.T) {
 		"mempubsub":          {four, peers.MemPubSub},
 		"NATS":               {four, peers.NATS},
 		"copying queue":      {four, peers.CopyingQueue},
+		"copying queues":     {four, peers.CopyingQueues(10)},
 		"mutex queue":        {four, peers.MutexQueue},
 		"channel":            {four, peers.Channel},
 	} {

@@ -38,12 +38,16 @@ func WarrenQueues(queues int) OpenExchange {
 func (x *queuesExchange) Publish(ctx context.Context, publisher, n int) error {
 	m := &messaging.Message{}
 	for i := range n {
-		// Publishers start apart.
-		to := x.queues[(i+publisher*len(x.queues)/4)%len(x.queues)]
 		*m = messaging.Message{Body: x.body}
-		if err := x.broker.Publish(ctx, to, m); err != nil {
+		if err := x.broker.Publish(ctx, turn(x.queues, publisher, i), m); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// turn is which queue's it is at message i of a publisher. Four publishers start
+// apart.
+func turn[Q any](queues []Q, publisher, i int) Q {
+	return queues[(i+publisher*len(queues)/4)%len(queues)]
 }

@@ -25,10 +25,10 @@ type Report struct {
 	Latency measure.LatencyResult
 	// LatencyWant is the least ratio to raw's latency at the lowest rate.
 	LatencyWant float64
+	// Distances are between the cores, at the begin of each row.
+	Distances []time.Duration
 	// WaitingBytes is the heap that a message of BodySize takes in the memory
 	// broker while it waits.
-	// Distances are between the cores, at the begin of each row.
-	Distances    []time.Duration
 	WaitingBytes float64
 	BodySize     int
 }

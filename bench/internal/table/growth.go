@@ -16,7 +16,7 @@ const CurveRounds = 3
 
 // Curves are how the cost grows.
 func Curves(env Env) []measure.Curve {
-	return []measure.Curve{sizes(env), publishers(env), workers(env), prefetches(env), queues(env), memoryQueues(env), types(env)}
+	return []measure.Curve{sizes(env), publishers(env), workers(env), prefetches(env), waiting(env), queues(env), memoryQueues(env), types(env)}
 }
 
 // points are those of a curve, one for each of the values.
@@ -98,7 +98,7 @@ func workers(env Env) measure.Curve {
 }
 
 func prefetches(env Env) measure.Curve {
-	return measure.Curve{
+	c := measure.Curve{
 		Name: "prefetch", Title: "Prefetch, 1 handler", X: "prefetch",
 		Points: points("prefetch", []int{1, 10, 100, 500, 2000}, strconv.Itoa, func(n int) []measure.Contender {
 			return []measure.Contender{
@@ -107,7 +107,32 @@ func prefetches(env Env) measure.Curve {
 			}
 		}),
 	}
+	for i := range c.Points {
+		c.Points[i].Row.Alike = true
+	}
+	return c
 }
+
+// waiting is why contenders of a row move alike many messages.
+func waiting(env Env) measure.Curve {
+	return measure.Curve{
+		Name: "waiting", Title: "Messages in the queue, 1 handler, prefetch 100", X: "messages that wait at first",
+		Points: points("waiting", []int{1000, 3000, 10_000, 30_000}, thousands, func(n int) []measure.Contender {
+			emptying := func(name string, consume peers.Consume) measure.Contender {
+				c := env.consumer(name, 0, consume)
+				c.First, c.Most, c.Round = n, n, time.Minute
+				return c
+			}
+			return []measure.Contender{
+				emptying(Warren, peers.WarrenConsumer(1, peers.Prefetch)),
+				emptying("raw, acknowledging 50 at once", peers.RawConsumer(1, peers.Prefetch, peers.Prefetch/2)),
+				emptying("raw, acknowledging each", peers.RawConsumer(1, peers.Prefetch, 1)),
+			}
+		}),
+	}
+}
+
+func thousands(n int) string { return fmt.Sprint(n/1000, ",000") }
 
 var queueCounts = []int{1, 10, 100, 1000}
 

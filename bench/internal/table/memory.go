@@ -21,9 +21,9 @@ func exchanging(env Env) []measure.Row {
 				env.exchange(one, GoChannel, "", 10, peers.GoChannel(1)),
 				env.memPubSub(one, 30),
 				env.exchange(one, NATS, noAck, 2, peers.NATS),
-				env.exchange(one, CopyingQueue, noRules, 0, peers.CopyingQueue),
-				env.bound(one, MutexQueue, peers.MutexQueue),
-				env.bound(one, Channel, peers.Channel),
+				env.bound(one, CopyingQueue, noRules, peers.CopyingQueue),
+				env.bound(one, MutexQueue, noBroker, peers.MutexQueue),
+				env.bound(one, Channel, noBroker, peers.Channel),
 			},
 		},
 		{
@@ -32,9 +32,9 @@ func exchanging(env Env) []measure.Row {
 				env.exchange(four, Warren, "", 0, peers.WarrenMemory(1)),
 				env.memPubSub(four, 30),
 				env.exchange(four, NATS, noAck, 2, peers.NATS),
-				env.exchange(four, CopyingQueue, noRules, 0, peers.CopyingQueue),
-				env.bound(four, MutexQueue, peers.MutexQueue),
-				env.bound(four, Channel, peers.Channel),
+				env.bound(four, CopyingQueue, noRules, peers.CopyingQueue),
+				env.bound(four, MutexQueue, noBroker, peers.MutexQueue),
+				env.bound(four, Channel, noBroker, peers.Channel),
 			},
 		},
 	}
@@ -80,6 +80,8 @@ func growing(env Env) []measure.Row {
 			Contenders: []measure.Contender{
 				env.exchange(four, Warren+"-1000-queues", "", 0, peers.WarrenQueues(queues)),
 				env.exchange(four, Warren+"-4-queues", "", 0.8, peers.WarrenQueues(4)),
+				env.bound(four, CopyingQueue+"-1000-queues", noRules, peers.CopyingQueues(queues)),
+				env.bound(four, CopyingQueue+"-4-queues", noRules, peers.CopyingQueues(4)),
 			},
 		},
 	}
@@ -93,8 +95,8 @@ func (env Env) exchange(load peers.Load, name, less string, want float64, open p
 }
 
 // bound is what the language can do.
-func (env Env) bound(load peers.Load, name string, open peers.OpenExchange) measure.Contender {
-	c := env.exchange(load, name, noBroker, 0, open)
+func (env Env) bound(load peers.Load, name, less string, open peers.OpenExchange) measure.Contender {
+	c := env.exchange(load, name, less, 0, open)
 	c.Bound = true
 	return c
 }
