@@ -68,34 +68,13 @@ func toWatermill(m *messaging.Message) *message.Message {
 func fromWatermill(m *message.Message) messaging.Message {
 	out := messaging.Message{ID: m.UUID, Body: m.Payload}
 	maps.DeleteFunc(m.Metadata, func(key, value string) bool {
-		return metadata.Reserved(key) && setField(&out, key, value)
+		return metadata.Reserved(key) && metadata.SetField(&out, key, value)
 	})
 	unescapeKeys(m.Metadata)
 	if len(m.Metadata) > 0 {
 		out.Headers = m.Metadata
 	}
 	return out
-}
-
-// setField says whether key is the name of a field of m.
-func setField(m *messaging.Message, key, value string) bool {
-	switch key {
-	case MetadataType:
-		m.Type = value
-	case MetadataContentType:
-		m.ContentType = value
-	case MetadataCorrelationID:
-		m.CorrelationID = value
-	case MetadataReplyTo:
-		m.ReplyTo = value
-	case MetadataTime:
-		if ms, err := strconv.ParseInt(value, 10, 64); err == nil {
-			m.Time = time.UnixMilli(ms).UTC()
-		}
-	default:
-		return false
-	}
-	return true
 }
 
 // escapeKey is the name under which an application's header travels.

@@ -51,22 +51,10 @@ func toWatermill(m *messaging.Message, meaningful func(key string) bool) *messag
 func fromWatermill(m *message.Message, skip func(key string) bool) messaging.Message {
 	out := messaging.Message{ID: m.UUID, Body: m.Payload}
 	for key, value := range m.Metadata {
-		if skip(key) {
-			continue
-		}
-		switch key {
-		case MetadataType:
-			out.Type = value
-		case MetadataContentType:
-			out.ContentType = value
-		case MetadataCorrelationID:
-			out.CorrelationID = value
-		case MetadataReplyTo:
-			out.ReplyTo = value
-		case MetadataKey:
+		switch {
+		case skip(key), metadata.SetField(&out, key, value):
+		case key == MetadataKey:
 			out.Key = value
-		case MetadataTime:
-			out.Time = timeOf(value)
 		default:
 			if out.Headers == nil {
 				out.Headers = make(map[string]string, len(m.Metadata))
@@ -82,14 +70,5 @@ func fromWatermill(m *message.Message, skip func(key string) bool) messaging.Mes
 
 // nothing is for fromWatermill, to skip no metadata.
 func nothing(string) bool { return false }
-
-// timeOf reads milliseconds since 1970; what is no number is no time.
-func timeOf(ms string) time.Time {
-	n, err := strconv.ParseInt(ms, 10, 64)
-	if err != nil {
-		return time.Time{}
-	}
-	return time.UnixMilli(n).UTC()
-}
 
 func msOf(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
