@@ -20,7 +20,6 @@ type Broker struct {
 	nc      *nats.Conn
 	js      jetstream.JetStream
 	ackWait time.Duration
-	mover   jetstream.ConsumeContext
 
 	life context.Context // ends when Close cuts, or is over
 	end  context.CancelFunc
@@ -196,7 +195,6 @@ func (b *Broker) Close(ctx context.Context) error {
 	go func() {
 		defer close(gone)
 		b.giveUpAll()
-		b.mover.Stop()
 		b.own.Wait()
 		b.nc.Close()
 	}()

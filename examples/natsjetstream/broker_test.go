@@ -116,6 +116,47 @@ func TestCrash(t *testing.T) {
 	}
 }
 
+// TestDelayedPastOtherBrokers: what waits for its time comes then, though another
+// Broker, which took part in moving it on, has crashed or was closed meanwhile.
+func TestDelayedPastOtherBrokers(t *testing.T) {
+	url := startServer(t)
+	network := &network{}
+	open(t, url, nats.SetCustomDialer(network))
+	closing, b := open(t, url), open(t, url)
+	q := messaging.Queue("later")
+	if err := b.Declare(t.Context(), messaging.QueueSpec{Name: q.Name()}); err != nil {
+		t.Fatal(err)
+	}
+	const delay = 300 * time.Millisecond
+	msgs := make([]*messaging.Message, 500)
+	for i := range msgs {
+		msgs[i] = &messaging.Message{Delay: delay}
+	}
+	network.hold() // what is on its way to it stays there
+	start := time.Now()
+	publish(t, b, q, msgs...)
+	if err := closing.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	network.cut()
+	network.release()
+	handled := 0
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err := b.Subscribe(ctx, messaging.Source{Address: q}, func(context.Context, *messaging.Delivery) error {
+		if handled++; handled == len(msgs) {
+			cancel()
+		}
+		return nil
+	})
+	if err != nil || handled < len(msgs) {
+		t.Fatalf("%d of %d came; error: %v", handled, len(msgs), err)
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("with a delay of %s the last came after %s", delay, took)
+	}
+}
+
 // TestLongJob holds a message for longer than ack_wait: nobody else gets it,
 // because its lease is renewed.
 func TestLongJob(t *testing.T) {

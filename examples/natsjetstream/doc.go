@@ -27,7 +27,8 @@
 //   - What is confirmed is stored as JetStream stores it: on disk, with an fsync
 //     every two minutes unless the server is configured otherwise (sync_interval).
 //   - A program that dies keeps its messages for ack_wait; a connection that is
-//     lost gives them back as soon as there is a new one.
+//     lost gives them back as soon as there is a new one. What waits for its time
+//     may come a second late where a program has died.
 //   - Keys of a group are those that it was last bound with. "#" stands at the end
 //     of a pattern.
 //   - What is returned to a queue may come after what stood behind it.

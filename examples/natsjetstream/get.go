@@ -63,7 +63,7 @@ func (b *Broker) fetch(ctx context.Context, from place) (*nats.Msg, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer p.end(b.life)
+	defer p.end()
 	if err := p.ask(request{Batch: 1, Expires: emptyAfter}); err != nil {
 		return nil, err
 	}

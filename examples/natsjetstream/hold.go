@@ -20,21 +20,61 @@ func hold(m *nats.Msg, until time.Time) {
 	m.Subject = holdSubject
 }
 
-// startMover begins to move what has waited long enough. nats.go calls move for
-// one message at a time, and resumes when the connection does.
-func (b *Broker) startMover(ctx context.Context) error {
-	c, err := b.js.CreateOrUpdateConsumer(ctx, holdStream, jetstream.ConsumerConfig{
-		Durable:       "mover",
+// holdPlace is where the Brokers take from what waits. What has been delivered
+// early is handed back for as long as it has to wait, and counts as pending.
+var holdPlace = place{stream: holdStream, consumer: "mover", subject: holdSubject}
+
+// What a Broker takes at once, and how long that stays with one that has died.
+// This is short because whatever waits may be with any Broker, and no lease
+// needs renewing: if two move the same message, the stream drops the second.
+const (
+	moverBatch   = 16
+	moverAckWait = time.Second
+)
+
+// moveOn moves what has waited long enough, until the Broker is closed.
+func (b *Broker) moveOn() {
+	for {
+		conn, err := b.connection(b.life)
+		if err != nil {
+			return
+		}
+		b.report("move what waits", b.moveDuring(conn))
+		pause(b.life, again)
+	}
+}
+
+// moveDuring moves on until the connection has ended, or the consumer has.
+func (b *Broker) moveDuring(conn context.Context) error {
+	_, err := b.js.CreateOrUpdateConsumer(conn, holdPlace.stream, jetstream.ConsumerConfig{
+		Durable:       holdPlace.consumer,
 		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       defaultAckWait,
-		MaxAckPending: -1, // what waits is what has been delivered and not acknowledged
+		AckWait:       moverAckWait,
+		MaxAckPending: -1,
 	})
 	if err != nil {
 		return err
 	}
-	b.mover, err = c.Consume(b.move, jetstream.PullMaxMessages(64),
-		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { b.note(fmt.Errorf("move what waits: %w", err)) }))
-	return err
+	p, err := b.newPull(holdPlace)
+	if err != nil {
+		return err
+	}
+	defer p.end()
+	for {
+		if p.asked == 0 {
+			if err := p.ask(request{Batch: moverBatch, Expires: pullExpiry, Heartbeat: pullHeartbeat}); err != nil {
+				return err
+			}
+		}
+		switch m, err := p.next(conn); {
+		case errors.Is(err, errOver):
+			p.asked = 0
+		case err != nil:
+			return err
+		default:
+			b.move(m)
+		}
+	}
 }
 
 // moveAgain is how long a message stays that could not be moved, such as a dead
@@ -43,15 +83,15 @@ const moveAgain = time.Second
 
 // move returns what is early to the stream for as long as it has to wait: NATS
 // keeps it there, on disk, and delivers it again then.
-func (b *Broker) move(m jetstream.Msg) {
-	if wait := time.Until(getTime(m.Headers(), headerUntil)); wait > 0 {
+func (b *Broker) move(m *nats.Msg) {
+	if wait := time.Until(getTime(m.Header, headerUntil)); wait > 0 {
 		b.report("keep a waiting message", m.NakWithDelay(wait))
 		return
 	}
 	ctx, cancel := context.WithTimeout(b.life, ackTimeout)
 	defer cancel()
-	out := copyOf(m.Headers(), m.Data(), headerTarget, headerUntil)
-	out.Subject = m.Headers().Get(headerTarget)
+	out := copyOf(m.Header, m.Data, headerTarget, headerUntil)
+	out.Subject = m.Header.Get(headerTarget)
 	id := ""
 	if meta, err := m.Metadata(); err == nil { // by the place that it waits in, or two Brokers could move it
 		id = fmt.Sprintf("hold-%d", meta.Sequence.Stream)

@@ -132,9 +132,7 @@ func (b *Broker) begin(ctx context.Context) error {
 			return fmt.Errorf("declare the stream %s: %w", cfg.Name, err)
 		}
 	}
-	if err := b.startMover(ctx); err != nil {
-		return fmt.Errorf("start to move what waits: %w", err)
-	}
+	b.own.Go(b.moveOn)
 	b.own.Go(b.renewLeases)
 	return nil
 }

@@ -96,7 +96,7 @@ func (p *pull) wait(ctx context.Context) (*nats.Msg, error) {
 }
 
 // end ends the requests, and returns to the queue what was on its way.
-func (p *pull) end(ctx context.Context) {
+func (p *pull) end() {
 	if p.asked == 0 || p.nc.Status() != nats.CONNECTED { // then nothing is, or it is lost
 		_ = p.answers.Unsubscribe()
 		return
@@ -104,6 +104,8 @@ func (p *pull) end(ctx context.Context) {
 	if p.answers.Drain() != nil { // lets in what was sent before the broker has heard of it
 		return
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout) // also when the Broker is closed
+	defer cancel()
 	for {
 		m, err := p.answers.NextMsgWithContext(ctx)
 		if err != nil {

@@ -281,8 +281,6 @@ func (s *subscription) giveRoom(p *pull) {
 }
 
 func (s *subscription) detach(p *pull) {
-	ctx, cancel := context.WithTimeout(s.b.life, leaveTimeout)
-	defer cancel()
-	p.end(ctx)
+	p.end()
 	s.giveRoom(p)
 }
