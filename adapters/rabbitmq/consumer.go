@@ -152,10 +152,11 @@ func (c *consumer) close() error {
 // accept makes a job of what has come, or nil where there is nothing to handle.
 func (c *consumer) accept(raw amqp.Delivery) *job {
 	c.gen.use()
-	j := &job{raw: raw, on: c, queue: c.s.queue}
+	j := jobs.Get().(*job)
+	j.raw, j.on, j.queue = raw, c, c.s.queue
 	j.control = takeControl(&j.raw)
 	if j.control.expired(&j.raw, time.Now()) {
-		c.acks.ack(raw.DeliveryTag)
+		j.Settle(messaging.Decision{Action: messaging.Acknowledge})
 		return nil
 	}
 	if err := j.decode(c.s.b.cfg, c.s.src.Address); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"sync"
 	"time"
 
 	wamqp "github.com/ThreeDotsLabs/watermill-amqp/v2/pkg/amqp"
@@ -102,22 +103,47 @@ func unescapeKeys(meta message.Metadata) {
 // The body is a copy, because its receiver may change it, and raw must stay as
 // it was in case it has to be sent elsewhere.
 func decode(marshaler wamqp.Marshaler, raw amqp.Delivery, c *control) (m messaging.Message, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the Marshaler panicked: %v", p)
-		}
-	}()
 	raw.Body = bytes.Clone(raw.Body)
-	w, err := marshaler.Unmarshal(raw)
-	if err != nil {
+	if _, ours := marshaler.(Marshaler); ours {
+		m = decodeOurs(&raw)
+	} else if m, err = decodeAny(marshaler, raw); err != nil {
 		return m, fmt.Errorf("unmarshal: %w", err)
 	}
-	m = fromWatermill(w)
 	if m.ID == "" {
 		m.ID = raw.MessageId
 	}
 	m.TTL, m.Key = c.ttl, c.key
 	return m, nil
+}
+
+// decodeAny is for a Marshaler that may panic.
+func decodeAny(marshaler wamqp.Marshaler, raw amqp.Delivery) (m messaging.Message, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the Marshaler panicked: %v", p)
+		}
+	}()
+	w, err := marshaler.Unmarshal(raw)
+	if err != nil {
+		return m, err
+	}
+	return fromWatermill(w), nil
+}
+
+// metadatas are used again: a message without headers of its own leaves none of
+// what its metadata had.
+var metadatas = sync.Pool{New: func() any { return message.Metadata{} }}
+
+// decodeOurs is for our own [Marshaler], with a Watermill message that does not
+// leave the stack.
+func decodeOurs(raw *amqp.Delivery) messaging.Message {
+	w := message.Message{Metadata: metadatas.Get().(message.Metadata)}
+	unmarshal(&w, raw)
+	m := fromWatermill(&w)
+	if len(w.Metadata) == 0 {
+		metadatas.Put(w.Metadata)
+	}
+	return m
 }
 
 // checkPublishing says whether the broker takes p, which a Marshaler has made.

@@ -61,7 +61,7 @@ func (b *Broker) get(ctx context.Context, src messaging.Source) (*messaging.Pend
 	if err := h.job.decode(b.cfg, src.Address); err != nil {
 		return nil, h.undecodable(err)
 	}
-	return messaging.NewPending(h.job.delivery, h.settle), nil
+	return messaging.NewPending(*h.job.delivery, h.settle), nil
 }
 
 // fetch asks the broker. What comes too late goes back to its queue.

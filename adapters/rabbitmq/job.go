@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"log/slog"
+	"sync"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -10,15 +11,24 @@ import (
 
 // job is a received message on its way through a handler.
 type job struct {
-	delivery messaging.Delivery // the handler's, who may change it
-	raw      amqp.Delivery      // as it came, without control headers
+	delivery *messaging.Delivery // the handler's, who may change and keep it
+	raw      amqp.Delivery       // as it came, without control headers
 	control  control
 	queue    string // where it was
 	on       *consumer
 }
 
+// jobs are used again: they are larger than what a handler gets.
+var jobs = sync.Pool{New: func() any { return new(job) }}
+
+// done says that nobody uses the job any more.
+func (j *job) done() {
+	*j = job{}
+	jobs.Put(j)
+}
+
 // Delivery implements [messaging.Job].
-func (j *job) Delivery() *messaging.Delivery { return &j.delivery }
+func (j *job) Delivery() *messaging.Delivery { return j.delivery }
 
 // attempt is which one this is, counted from 1. The delivery has it as well,
 // but may have been changed.
@@ -26,7 +36,7 @@ func (j *job) attempt() int { return j.control.failures + 1 }
 
 func (j *job) decode(cfg *config, from messaging.Address) error {
 	m, err := decode(cfg.marshaler, j.raw, &j.control)
-	j.delivery = messaging.Delivery{
+	j.delivery = &messaging.Delivery{
 		Message:     m,
 		From:        from,
 		Attempt:     j.attempt(),
@@ -62,11 +72,17 @@ func (j *job) trace() slog.Attr {
 // AutoAck for the connection to have taken the acknowledgement.
 func (j *job) Settle(dec messaging.Decision) {
 	c, tag := j.on, j.raw.DeliveryTag
+	if dec.Action != messaging.Acknowledge && dec.Action != messaging.Release {
+		c.s.moves.Go(func() {
+			c.move(j, dec)
+			j.done()
+		})
+		return
+	}
+	j.done()
 	switch {
 	case dec.Action == messaging.Release:
 		c.acks.requeue(tag, false)
-	case dec.Action != messaging.Acknowledge:
-		c.s.moves.Go(func() { c.move(j, dec) })
 	case c.s.src.AutoAck:
 		c.acks.ackNow(tag)
 	default:

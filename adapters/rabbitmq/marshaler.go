@@ -91,7 +91,14 @@ func setProperty(p *amqp.Publishing, key, value string) bool {
 
 // Unmarshal implements watermill-amqp's Marshaler. It never fails.
 func (Marshaler) Unmarshal(d amqp.Delivery) (*message.Message, error) {
-	m := &message.Message{Payload: d.Body, Metadata: make(message.Metadata, len(d.Headers)+5)}
+	m := &message.Message{Metadata: make(message.Metadata, len(d.Headers)+5)}
+	unmarshal(m, &d)
+	return m, nil
+}
+
+// unmarshal fills in m, which has metadata, though none yet.
+func unmarshal(m *message.Message, d *amqp.Delivery) {
+	m.Payload = d.Body
 	for key, value := range d.Headers {
 		text := headerText(value)
 		if key == wamqp.DefaultMessageUUIDHeaderKey {
@@ -108,7 +115,6 @@ func (Marshaler) Unmarshal(d amqp.Delivery) (*message.Message, error) {
 	setText(m.Metadata, MetadataCorrelationID, d.CorrelationId)
 	setText(m.Metadata, MetadataReplyTo, d.ReplyTo)
 	setTime(m, d.Timestamp)
-	return m, nil
 }
 
 func setText(meta message.Metadata, key, value string) {
