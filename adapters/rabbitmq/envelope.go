@@ -20,13 +20,9 @@ import (
 // Marshaler. The body is m's own where nobody changes it: Publish has copied it
 // for the network when it returns.
 func encode(marshaler wamqp.Marshaler, m *messaging.Message) (p amqp.Publishing, err error) {
-	w := toWatermill(m)
 	if _, ours := marshaler.(Marshaler); ours {
-		p, err = Marshaler{}.Marshal(w)
-	} else {
-		p, err = marshalCopy(marshaler, w)
-	}
-	if err != nil {
+		p = encodeOurs(m)
+	} else if p, err = marshalCopy(marshaler, m); err != nil {
 		return p, fmt.Errorf("marshal: %w", err)
 	}
 	if p.Headers == nil {
@@ -41,19 +37,45 @@ func encode(marshaler wamqp.Marshaler, m *messaging.Message) (p amqp.Publishing,
 	return p, nil
 }
 
+// metadatas are used again: with our own [Marshaler], a Watermill message and
+// its metadata live for as long as it takes to make another message of it.
+var metadatas = sync.Pool{New: func() any { return message.Metadata{} }}
+
+// keepMetadata is for metadata that is no longer used and had so many entries. A
+// map never becomes smaller, and a large one takes long to clear.
+func keepMetadata(meta message.Metadata, had int) {
+	if had <= 32 {
+		clear(meta)
+		metadatas.Put(meta)
+	}
+}
+
+// encodeOurs is for our own [Marshaler].
+func encodeOurs(m *messaging.Message) amqp.Publishing {
+	w := message.Message{Metadata: metadatas.Get().(message.Metadata)}
+	toWatermill(&w, m)
+	p := marshal(&w)
+	keepMetadata(w.Metadata, len(w.Metadata))
+	return p
+}
+
 // marshalCopy is for a Marshaler that may do anything with the body, or panic.
-func marshalCopy(marshaler wamqp.Marshaler, w *message.Message) (p amqp.Publishing, err error) {
+func marshalCopy(marshaler wamqp.Marshaler, m *messaging.Message) (p amqp.Publishing, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("the Marshaler panicked: %v", r)
 		}
 	}()
-	w.Payload = bytes.Clone(w.Payload)
+	w := &message.Message{Metadata: make(message.Metadata, len(m.Headers)+2)}
+	toWatermill(w, m)
+	w.Payload = bytes.Clone(m.Body)
 	return marshaler.Marshal(w)
 }
 
-func toWatermill(m *messaging.Message) *message.Message {
-	meta := make(message.Metadata, len(m.Headers)+2)
+// toWatermill fills in w, whose metadata is empty.
+func toWatermill(w *message.Message, m *messaging.Message) {
+	w.UUID, w.Payload = m.ID, m.Body
+	meta := w.Metadata
 	for key, value := range m.Headers {
 		meta[escapeKey(key)] = value
 	}
@@ -62,7 +84,6 @@ func toWatermill(m *messaging.Message) *message.Message {
 	setText(meta, MetadataCorrelationID, m.CorrelationID)
 	setText(meta, MetadataReplyTo, m.ReplyTo)
 	meta[MetadataTime] = strconv.FormatInt(m.Time.UnixMilli(), 10)
-	return &message.Message{UUID: m.ID, Metadata: meta, Payload: m.Body}
 }
 
 // fromWatermill makes a message of what a Marshaler returned, which is used up.
@@ -130,18 +151,15 @@ func decodeAny(marshaler wamqp.Marshaler, raw amqp.Delivery) (m messaging.Messag
 	return fromWatermill(w), nil
 }
 
-// metadatas are used again: a message without headers of its own leaves none of
-// what its metadata had.
-var metadatas = sync.Pool{New: func() any { return message.Metadata{} }}
-
-// decodeOurs is for our own [Marshaler], with a Watermill message that does not
-// leave the stack.
+// decodeOurs is for our own [Marshaler]. Metadata that has become the message's
+// headers is its own from then on.
 func decodeOurs(raw *amqp.Delivery) messaging.Message {
 	w := message.Message{Metadata: metadatas.Get().(message.Metadata)}
 	unmarshal(&w, raw)
+	had := len(w.Metadata)
 	m := fromWatermill(&w)
 	if len(w.Metadata) == 0 {
-		metadatas.Put(w.Metadata)
+		keepMetadata(w.Metadata, had)
 	}
 	return m
 }

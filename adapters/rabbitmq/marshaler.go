@@ -44,6 +44,10 @@ var _ wamqp.Marshaler = Marshaler{}
 // Marshal implements watermill-amqp's Marshaler. Messages are persistent. It
 // never fails.
 func (Marshaler) Marshal(m *message.Message) (amqp.Publishing, error) {
+	return marshal(m), nil
+}
+
+func marshal(m *message.Message) amqp.Publishing {
 	p := amqp.Publishing{
 		MessageId:    short(m.UUID),
 		DeliveryMode: amqp.Persistent,
@@ -56,7 +60,7 @@ func (Marshaler) Marshal(m *message.Message) (amqp.Publishing, error) {
 			p.Headers[key] = value
 		}
 	}
-	return p, nil
+	return p
 }
 
 // setProperty makes a property of reserved metadata. It returns false where
