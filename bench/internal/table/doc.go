@@ -13,15 +13,16 @@ import (
 // The names of the contenders.
 const (
 	Warren           = "warren"
-	Raw              = "raw"              // amqp091-go, as an expert writes it who promises what warren does
-	RawPlain         = "raw-plain"        // the same, promising less
-	RawSame          = "raw-same-message" // the same, sending what warren sends
-	RawWindow        = "raw-window"       // the same, not waiting for a batch to end
-	RawShared        = "raw-shared"       // the same, all goroutines on one channel
-	Wire             = "wire"             // warren's messages as ready frames, written by no client: the broker's limit
-	RawAckEach       = "raw-ack-each"     // the same, acknowledging each message
-	RawAckMultiple   = "raw-ack-multiple" // the same, acknowledging many at once
-	WatermillAMQP    = "watermill-amqp"   // with a pool of channels
+	Raw              = "raw"                     // amqp091-go, as an expert writes it who promises what warren does
+	RawPlain         = "raw-plain"               // the same, promising less
+	RawSame          = "raw-same-message"        // the same, sending what warren sends
+	RawWindow        = "raw-window"              // the same, not waiting for a batch to end
+	RawShared        = "raw-shared"              // the same, all goroutines on one channel
+	RawSharedSame    = "raw-shared-same-message" // raw-shared, sending what warren sends
+	Wire             = "wire"                    // warren's messages as ready frames, written by no client: the broker's limit
+	RawAckEach       = "raw-ack-each"            // the same, acknowledging each message
+	RawAckMultiple   = "raw-ack-multiple"        // the same, acknowledging many at once
+	WatermillAMQP    = "watermill-amqp"          // with a pool of channels
 	WatermillDefault = "watermill-amqp-default"
 	Wagslane         = "wagslane-go-rabbitmq"
 	RabbitPubSub     = "rabbitpubsub"

@@ -31,6 +31,7 @@ func publishing(env Env) []measure.Row {
 				env.publisher(64, RawPlain, plain, 0, peers.Plain(peers.RawEach(64, 64, nil))),
 				env.publisher(64, RawSame, "", 0, peers.SameMessage(peers.RawEach(64, 64, nil))),
 				env.publisher(64, RawShared, "", 0, peers.RawEach(64, 1, nil)),
+				env.publisher(64, RawSharedSame, "", 0, peers.SameMessage(peers.RawEach(64, 1, nil))),
 				env.wire(64, peers.Wire(64)),
 				env.publisher(64, WatermillAMQP, noRouted, 1.3, peers.WatermillPublisher(64, 1)),
 				env.publisher(64, Wagslane, plain, 0, peers.WagslanePublisher(64)),

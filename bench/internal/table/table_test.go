@@ -39,7 +39,7 @@ func TestQuickHasTheWantedRatiosAndNothingElse(t *testing.T) {
 // peersOf are all contenders of the rows that are compared with others.
 var peersOf = map[string][]string{
 	"rabbitmq-publish-batch": {"raw", "raw-plain", "raw-same-message", "raw-window", "wire", "watermill-amqp"},
-	"rabbitmq-publish-64":    {"raw", "raw-plain", "raw-same-message", "raw-shared", "wire", "watermill-amqp", "wagslane-go-rabbitmq", "rabbitpubsub"},
+	"rabbitmq-publish-64":    {"raw", "raw-plain", "raw-same-message", "raw-shared", "raw-shared-same-message", "wire", "watermill-amqp", "wagslane-go-rabbitmq", "rabbitpubsub"},
 	"rabbitmq-publish-1":     {"raw", "raw-plain", "raw-same-message", "wire", "watermill-amqp", "watermill-amqp-default", "wagslane-go-rabbitmq", "rabbitpubsub"},
 	"rabbitmq-consume-1":     {"raw-ack-each", "raw-ack-multiple", "watermill-amqp", "wagslane-go-rabbitmq", "rabbitpubsub"},
 	"rabbitmq-consume-8":     {"raw", "watermill-amqp", "wagslane-go-rabbitmq", "rabbitpubsub"},
