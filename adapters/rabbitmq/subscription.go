@@ -232,8 +232,8 @@ func (s *subscription) leave(c *consumer) {
 
 // next waits for a message to handle.
 func (s *subscription) next(ctx context.Context) messaging.Job {
-	for {
-		if j := s.nextAtHand(); j != nil {
+	for ctx.Err() == nil {
+		if j := s.atHand(); j != nil {
 			return j
 		}
 		s.mu.Lock()
@@ -254,35 +254,29 @@ func (s *subscription) next(ctx context.Context) messaging.Job {
 			select { // closed is no message: wait for the next consumer
 			case <-changed:
 			case <-ctx.Done():
-				return nil
 			}
 		case <-changed:
 		case <-ctx.Done():
-			return nil
 		}
 	}
+	return nil
 }
 
-// nextAtHand returns a message that has come, or nil. Not to wait for anything
-// else takes three locks less, which all workers share.
-func (s *subscription) nextAtHand() messaging.Job {
+// atHand returns a message that has come, or nil. Not to wait for anything else
+// takes three locks less, which all workers share.
+func (s *subscription) atHand() *job {
 	c := s.present.Load()
 	if c == nil {
 		return nil
 	}
-	for {
-		select {
-		case raw, open := <-c.deliveries:
-			if !open {
-				return nil
-			}
-			if j := c.accept(raw); j != nil {
-				return j
-			}
-		default:
-			return nil
+	select {
+	case raw, open := <-c.deliveries:
+		if open {
+			return c.accept(raw)
 		}
+	default:
 	}
+	return nil
 }
 
 // What is said where the last acknowledgements may be lost.
