@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"bytes"
+	"math"
 	"testing"
 	"time"
 
@@ -66,10 +67,21 @@ func BenchmarkAccept(b *testing.B) {
 	}
 }
 
+// allocs is what f allocates where every sync.Pool has what it asks for: under
+// -race a pool drops a quarter of what it is given, so an average would differ
+// from run to run.
+func allocs(f func()) float64 {
+	least := math.Inf(1)
+	for range 100 {
+		least = min(least, testing.AllocsPerRun(1, f))
+	}
+	return least
+}
+
 // TestAllocEncode: the message, its ID, and AMQP's table with the value in it.
 func TestAllocEncode(t *testing.T) {
 	encode := encodeNew()
-	if n := testing.AllocsPerRun(100, func() { _ = encode() }); n > 5 {
+	if n := allocs(func() { _ = encode() }); n > 5 {
 		t.Errorf("%v allocations to make an AMQP message; 5 is enough", n)
 	}
 }
@@ -78,7 +90,7 @@ func TestAllocEncode(t *testing.T) {
 // the body's copy, and the time's text.
 func TestAllocAccept(t *testing.T) {
 	accept := acceptNew()
-	if n := testing.AllocsPerRun(100, func() { accept() }); n > 5 {
+	if n := allocs(func() { accept() }); n > 5 {
 		t.Errorf("%v allocations to make a job; 5 is enough", n)
 	}
 }
