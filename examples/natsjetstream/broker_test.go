@@ -157,6 +157,33 @@ func TestDelayedPastOtherBrokers(t *testing.T) {
 	}
 }
 
+// TestDelayedPastOperator: an operator may delete the consumer by which the Brokers
+// move what waits.
+func TestDelayedPastOperator(t *testing.T) {
+	url := startServer(t)
+	operator, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(operator.Close)
+	b := open(t, url)
+	q := messaging.Queue("later")
+	if err := b.Declare(t.Context(), messaging.QueueSpec{Name: q.Name()}); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, b, q, &messaging.Message{Delay: time.Second, Body: []byte("delayed")})
+	if err := natsjetstream.DeleteMover(operator); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	if d := receive(t, b, messaging.Source{Address: q}); string(d.Body) != "delayed" {
+		t.Errorf("received %q", d.Body)
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("with a delay of a second it came after %s", took)
+	}
+}
+
 // TestLongJob holds a message for longer than ack_wait: nobody else gets it,
 // because its lease is renewed.
 func TestLongJob(t *testing.T) {
