@@ -63,6 +63,27 @@ func TestWaitingKeepsTheList(t *testing.T) {
 	}
 }
 
+// TestCallEndsBetweenRounds: what was refused, and is not on its way again, is
+// not stored for certain; what was on its way when its channel was lost may be.
+func TestCallEndsBetweenRounds(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	d, l := awayDispatch(ctx, 3)
+	defer d.stop()
+	d.msgs[0].refused = time.Now()
+	d.msgs[1].unsure = true
+	d.attempt(l, []int{0, 1, 2})
+	for i, err := range d.errors() {
+		rejected, unconfirmed := errors.Is(err, messaging.ErrRejected), errors.Is(err, messaging.ErrUnconfirmed)
+		if rejected != (i == 0) || unconfirmed != (i == 1) || !errors.Is(err, context.Canceled) {
+			t.Errorf("message %d: %v", i, err)
+		}
+	}
+	if n := len(d.errors()); n != 3 {
+		t.Errorf("%d messages have a result, want 3", n)
+	}
+}
+
 // TestOnlyConfirmationsAreProgress: channels that open and are lost do not
 // prolong a call whose context has no deadline.
 func TestOnlyConfirmationsAreProgress(t *testing.T) {

@@ -204,13 +204,18 @@ func TestRefusedIsSentAgain(t *testing.T) {
 	if err := next(t, result, "Publish"); err != nil {
 		t.Error(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
+	// A call may also end while the broker has not answered to the message that
+	// was sent again, which may then be stored.
 	var err error
-	for err == nil {
+	for range 20 {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		err = b.Publish(ctx, q, &messaging.Message{})
+		cancel()
+		if err != nil && !errors.Is(err, messaging.ErrUnconfirmed) {
+			break
+		}
 	}
-	if !errors.Is(err, messaging.ErrRejected) || !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, messaging.ErrUnconfirmed) {
+	if !errors.Is(err, messaging.ErrRejected) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("when ctx ends while it is refused: %v", err)
 	}
 }
