@@ -48,6 +48,7 @@ type load struct {
 	to         messaging.Subscriber
 	publishing pool
 	consuming  pool
+	beginning  sync.WaitGroup    // consumers that are not subscribed yet
 	handle     messaging.Handler // called after the ledger; nil for none
 	plain      bool              // bodies are the ID and a dot, which is what the programs show, and work on
 
@@ -69,10 +70,13 @@ func (p *pool) end() {
 	p.all.Wait()
 }
 
-// load starts publishers and consumers, which go on until finish.
+// load starts consumers and, once all of them are subscribed, publishers, which
+// go on until finish: what the broker answers to a subscription that begins is
+// the error of Subscribe, and no fault that it recovers from.
 func (t *trial) load(from messaging.Publisher, to messaging.Subscriber, q messaging.Address, s spec) *load {
 	l := t.newLoad(from, to, q, s)
 	l.consume(s.consumers)
+	l.beginning.Wait()
 	l.publish(s.publishers)
 	return l
 }
@@ -140,9 +144,12 @@ func (l *load) lateness() time.Duration {
 func (l *load) consume(n int) {
 	ctx, stop := context.WithCancel(l.t.ctx)
 	l.consuming.stop = stop
+	l.beginning.Add(n)
 	for i := range n {
 		l.consuming.all.Go(func() {
-			src := messaging.Source{Address: l.queue, Prefetch: l.spec.prefetch}
+			begun := sync.OnceFunc(l.beginning.Done)
+			defer begun()
+			src := messaging.Source{Address: l.queue, Prefetch: l.spec.prefetch, Ready: begun}
 			err := l.to.Subscribe(ctx, src, func(ctx context.Context, d *messaging.Delivery) error { return l.handler(ctx, i, d) })
 			if err != nil {
 				l.mu.Lock()
