@@ -48,7 +48,6 @@ type load struct {
 	to         messaging.Subscriber
 	publishing pool
 	consuming  pool
-	beginning  sync.WaitGroup    // consumers that are not subscribed yet
 	handle     messaging.Handler // called after the ledger; nil for none
 	plain      bool              // bodies are the ID and a dot, which is what the programs show, and work on
 
@@ -70,13 +69,10 @@ func (p *pool) end() {
 	p.all.Wait()
 }
 
-// load starts consumers and, once all of them are subscribed, publishers, which
-// go on until finish: what the broker answers to a subscription that begins is
-// the error of Subscribe, and no fault that it recovers from.
+// load starts consumers and publishers, which go on until finish.
 func (t *trial) load(from messaging.Publisher, to messaging.Subscriber, q messaging.Address, s spec) *load {
 	l := t.newLoad(from, to, q, s)
 	l.consume(s.consumers)
-	l.beginning.Wait()
 	l.publish(s.publishers)
 	return l
 }
@@ -140,14 +136,17 @@ func (l *load) lateness() time.Duration {
 	return l.over
 }
 
-// consume starts so many consumers, each with one handler at a time.
+// consume starts so many consumers, each with one handler at a time, and waits
+// until all are subscribed: a fault that met one as it begins would be the error
+// of Subscribe, and not one that it recovers from.
 func (l *load) consume(n int) {
 	ctx, stop := context.WithCancel(l.t.ctx)
 	l.consuming.stop = stop
-	l.beginning.Add(n)
+	var beginning sync.WaitGroup
+	beginning.Add(n)
 	for i := range n {
 		l.consuming.all.Go(func() {
-			begun := sync.OnceFunc(l.beginning.Done)
+			begun := sync.OnceFunc(beginning.Done) // Ready is called again after each loss
 			defer begun()
 			src := messaging.Source{Address: l.queue, Prefetch: l.spec.prefetch, Ready: begun}
 			err := l.to.Subscribe(ctx, src, func(ctx context.Context, d *messaging.Delivery) error { return l.handler(ctx, i, d) })
@@ -158,6 +157,7 @@ func (l *load) consume(n int) {
 			}
 		})
 	}
+	beginning.Wait()
 }
 
 func (l *load) handler(ctx context.Context, consumer int, d *messaging.Delivery) error {
